@@ -1,11 +1,38 @@
-//! WIP
-#![allow(missing_docs, dead_code, unused)]
+//! The store: a Redis-compatible keyspace engine, pure and synchronous.
+//!
+//! Law: nothing in this crate does I/O, reads a clock, an environment or a source of chance, or waits. Time, chance and
+//! bytes are arguments; same inputs and seed, same outputs.
+//!
+//! A tour, from the outside in:
+//! - [`resp`]: bytes of a connection become requests, replies become bytes.
+//! - [`engine`]: clients, units, waiting, publishing; from a request to its handler and back.
+//! - [`command`]: what a command is; [`commands`] holds all of them, by family.
+//! - [`txn`]: how commands read and write keys; the one door for effects.
+//! - [`keyspace`], [`table`], [`types`]: how keys and values lie in memory.
+//! - [`config`]: directives; [`limits`]: every bound; [`number`] and [`glob`]: text as clients mean it.
+//!
+//! Not here: sockets, files, threads and signals (the daemon's), jobs and schedules (the queue's, which comes in as an
+//! [`engine::Extension`]).
+
+pub mod command;
+mod commands;
+pub mod config;
+pub mod engine;
 pub mod glob;
 pub mod hash;
+mod keyspace;
 pub mod limits;
 pub mod number;
+pub mod resp;
 mod table;
 mod thin;
 pub mod time;
+pub mod txn;
 mod types;
-pub use types::{Thresholds, text::Text};
+
+pub use keyspace::digest::DatasetDigest;
+pub use types::Thresholds;
+pub use types::text::Text;
+
+/// The version of Redis whose behaviour clients see.
+pub const COMPATIBLE_WITH: &str = "7.0.15";

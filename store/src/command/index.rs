@@ -1,0 +1,116 @@
+//! Commands by name.
+
+use hashbrown::HashTable;
+
+use super::row::Command;
+use crate::hash::HashKey;
+
+/// Longest name that is looked up.
+const NAME_MAX: usize = 32;
+
+/// A command that can be called: a row, its container if it has one, and its place in the statistics.
+#[derive(Clone, Copy)]
+pub struct Callable {
+    /// The row.
+    pub row: &'static Command,
+    /// The row that contains it.
+    pub container: Option<&'static Command>,
+    /// Its number among all that can be called.
+    pub id: u16,
+}
+
+impl Callable {
+    /// The full name: `get`, or `config|get`.
+    pub fn full_name(&self) -> String {
+        match self.container {
+            Some(container) => format!("{}|{}", container.name, self.row.name),
+            None => self.row.name.to_owned(),
+        }
+    }
+
+    /// How many words of a request are its name.
+    pub fn words(&self) -> usize {
+        1 + usize::from(self.container.is_some())
+    }
+}
+
+/// All commands.
+pub struct Index {
+    key: HashKey,
+    by_name: HashTable<u16>,
+    all: Vec<Callable>,
+    /// First subcommand of each container in `all`, by the id of the container.
+    children: Vec<u16>,
+}
+
+impl Index {
+    /// An index of these rows.
+    pub fn new(rows: impl IntoIterator<Item = &'static Command>, key: HashKey) -> Self {
+        let mut index = Self { key, by_name: HashTable::new(), all: Vec::new(), children: Vec::new() };
+        for row in rows {
+            index.add(row);
+        }
+        index
+    }
+
+    fn add(&mut self, row: &'static Command) {
+        let id = self.all.len() as u16;
+        self.all.push(Callable { row, container: None, id });
+        self.children.push(id + 1);
+        for child in row.subcommands {
+            let id = self.all.len() as u16;
+            self.all.push(Callable { row: child, container: Some(row), id });
+            self.children.push(0);
+        }
+        let (key, all) = (self.key, &self.all);
+        let hash = |id: &u16| key.hash(all[*id as usize].row.name.as_bytes());
+        self.by_name.insert_unique(hash(&id), id, hash);
+    }
+
+    /// The command with this name, in any case.
+    #[inline]
+    pub fn find(&self, name: &[u8]) -> Option<Callable> {
+        let mut lower = [0; NAME_MAX];
+        let lower = lower.get_mut(..name.len())?;
+        lower.copy_from_slice(name);
+        lower.make_ascii_lowercase();
+        let id = self.by_name.find(self.key.hash(lower), |&id| {
+            self.all[id as usize].row.name.as_bytes() == &*lower
+        })?;
+        Some(self.all[*id as usize])
+    }
+
+    /// The subcommand of a container with this name, in any case.
+    pub fn find_sub(&self, container: Callable, name: &[u8]) -> Option<Callable> {
+        let nth = container.row.subcommands.iter().position(|row| name.eq_ignore_ascii_case(row.name.as_bytes()))?;
+        Some(self.all[self.children[container.id as usize] as usize + nth])
+    }
+
+    /// The command by full name, `config|get` for a subcommand.
+    pub fn find_full(&self, name: &[u8]) -> Option<Callable> {
+        match name.iter().position(|&byte| byte == b'|') {
+            Some(at) => self.find_sub(self.find(&name[..at])?, &name[at + 1..]),
+            None => self.find(name),
+        }
+    }
+
+    /// The command that a request calls, its subcommand if it has any.
+    #[inline]
+    pub fn resolve(&self, args: &[&[u8]]) -> Option<Callable> {
+        let found = self.find(args.first()?)?;
+        if found.row.subcommands.is_empty() {
+            return Some(found);
+        }
+        args.get(1).and_then(|name| self.find_sub(found, name)).or(Some(found))
+    }
+
+    /// Everything that can be called, subcommands behind their containers.
+    pub fn all(&self) -> &[Callable] {
+        &self.all
+    }
+
+    /// The commands that are not subcommands.
+    pub fn top_level(&self) -> impl Iterator<Item = Callable> + '_ {
+        self.all.iter().copied().filter(|callable| callable.container.is_none())
+    }
+}

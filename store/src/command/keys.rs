@@ -1,0 +1,162 @@
+//! Where the keys of a command are among its arguments.
+//!
+//! The model is that of Redis 7 ("key specifications"): where to begin, and how to go on from there. ACL checks,
+//! COMMAND GETKEYS, prefetching and cluster clients all read it.
+
+/// A run of keys among the arguments.
+#[derive(Clone, Copy, Debug)]
+pub struct KeySpec {
+    /// Where the run begins.
+    pub begin: Begin,
+    /// How it goes on.
+    pub find: Find,
+    /// What happens to these keys; see the constants of [`Key`].
+    pub flags: u16,
+}
+
+/// Where a run of keys begins.
+#[derive(Clone, Copy, Debug)]
+pub enum Begin {
+    /// At this argument.
+    Index(usize),
+    /// Behind this word, searched from an argument on (backwards from the end if negative).
+    Keyword(&'static str, i32),
+    /// Only the command itself knows.
+    Unknown,
+}
+
+/// How a run of keys goes on.
+#[derive(Clone, Copy, Debug)]
+pub enum Find {
+    /// Up to `last` behind the beginning (or before the end of all arguments if negative), each `step`-th; the last
+    /// `limit`-th part of them if that is above 1.
+    Range {
+        /// Last key, relative to the first; -1 is the last argument.
+        last: i32,
+        /// Distance of keys.
+        step: usize,
+        /// Which fraction of the rest are keys.
+        limit: usize,
+    },
+    /// A number says how many keys follow.
+    Count {
+        /// Where the number stands, relative to the beginning.
+        count: usize,
+        /// Where the first key stands, relative to the beginning.
+        first: usize,
+        /// Distance of keys.
+        step: usize,
+    },
+    /// Only the command itself knows.
+    Unknown,
+}
+
+/// A builder of key specifications.
+#[derive(Clone, Copy, Debug)]
+pub struct Key;
+
+impl Key {
+    /// The key is read.
+    pub const RO: u16 = 1;
+    /// The key is read and written.
+    pub const RW: u16 = 1 << 1;
+    /// The key is overwritten without being read.
+    pub const OW: u16 = 1 << 2;
+    /// The key is removed.
+    pub const RM: u16 = 1 << 3;
+    /// The value is returned, copied or compared.
+    pub const ACCESS: u16 = 1 << 4;
+    /// The value is changed in a way that depends on it.
+    pub const UPDATE: u16 = 1 << 5;
+    /// Something is added that does not depend on the value.
+    pub const INSERT: u16 = 1 << 6;
+    /// Something is removed.
+    pub const DELETE: u16 = 1 << 7;
+    /// The argument is treated as a key but is none.
+    pub const NOT_KEY: u16 = 1 << 8;
+    /// Some keys may not be found this way.
+    pub const INCOMPLETE: u16 = 1 << 9;
+    /// The flags depend on other arguments.
+    pub const VARIABLE: u16 = 1 << 10;
+
+    /// Names on the wire.
+    pub const NAMES: &'static [(u16, &'static str)] = &[
+        (Self::RO, "RO"),
+        (Self::RW, "RW"),
+        (Self::OW, "OW"),
+        (Self::RM, "RM"),
+        (Self::ACCESS, "access"),
+        (Self::UPDATE, "update"),
+        (Self::INSERT, "insert"),
+        (Self::DELETE, "delete"),
+        (Self::NOT_KEY, "not_key"),
+        (Self::INCOMPLETE, "incomplete"),
+        (Self::VARIABLE, "variable_flags"),
+    ];
+
+    /// One key at this argument.
+    pub const fn at(index: usize, flags: u16) -> KeySpec {
+        Self::range(index, 0, 1, flags)
+    }
+
+    /// Keys from this argument up to `last` (relative; -1 is the last argument), each `step`-th.
+    pub const fn range(index: usize, last: i32, step: usize, flags: u16) -> KeySpec {
+        KeySpec { begin: Begin::Index(index), find: Find::Range { last, step, limit: 0 }, flags }
+    }
+
+    /// As many keys as the argument at `index` says, behind it.
+    pub const fn counted(index: usize, flags: u16) -> KeySpec {
+        KeySpec { begin: Begin::Index(index), find: Find::Count { count: 0, first: 1, step: 1 }, flags }
+    }
+}
+
+impl KeySpec {
+    /// The arguments that are keys of this run, by index. Nothing if the arguments make no sense.
+    pub fn indices(&self, args: &[&[u8]]) -> Vec<usize> {
+        let Some(begin) = self.begin_index(args) else { return Vec::new() };
+        let end = args.len();
+        let (first, last, step) = match self.find {
+            Find::Unknown => return Vec::new(),
+            Find::Range { last, step, limit } => {
+                let last = if last >= 0 {
+                    begin + last as usize
+                } else if limit > 1 {
+                    // The keys are the first of `limit` equal parts of what follows: streams before their IDs.
+                    begin + (end.saturating_sub(begin) / limit).saturating_sub(1)
+                } else {
+                    end.saturating_sub(last.unsigned_abs() as usize)
+                };
+                (begin, last, step)
+            }
+            Find::Count { count, first, step } => {
+                let number = args.get(begin + count).and_then(|arg| crate::number::parse_i64(arg));
+                let Some(number) = number.filter(|n| *n > 0).and_then(|n| usize::try_from(n).ok()) else {
+                    return Vec::new();
+                };
+                let first = begin + first;
+                (first, first.saturating_add((number - 1).saturating_mul(step)), step)
+            }
+        };
+        if last >= end || first > last {
+            return Vec::new();
+        }
+        (first..=last).step_by(step).collect()
+    }
+
+    fn begin_index(&self, args: &[&[u8]]) -> Option<usize> {
+        match self.begin {
+            Begin::Unknown => None,
+            Begin::Index(index) => (index < args.len()).then_some(index),
+            Begin::Keyword(word, from) => {
+                let is_word = |index: &usize| args[*index].eq_ignore_ascii_case(word.as_bytes());
+                let found = if from >= 0 {
+                    (from as usize..args.len()).find(is_word)
+                } else {
+                    let last = args.len().checked_sub(from.unsigned_abs() as usize)?;
+                    (1..=last).rev().find(is_word)
+                };
+                found.map(|index| index + 1).filter(|&index| index < args.len())
+            }
+        }
+    }
+}

@@ -1,0 +1,425 @@
+//! Hashes: fields and values.
+
+use super::prelude::*;
+use super::scan::Walk;
+use crate::number::{LongDouble, parse_i64};
+use crate::types::hash::Hash;
+
+pub(super) const ROWS: &[Command] = &[
+    HSET,
+    HMSET,
+    HSETNX,
+    HGET,
+    HMGET,
+    HDEL,
+    HEXISTS,
+    HLEN,
+    HSTRLEN,
+    HGETALL,
+    HKEYS,
+    HVALS,
+    HINCRBY,
+    HINCRBYFLOAT,
+    HSCAN,
+    HRANDFIELD,
+];
+
+/// Sets the fields of HSET and HMSET; returns how many are new.
+fn set_fields(txn: &mut Txn<'_>, args: &mut Args<'_>, command: &'static str) -> Result<usize, Fault> {
+    let key = args.key()?;
+    let pairs = args.rest();
+    if pairs.is_empty() || !pairs.len().is_multiple_of(2) {
+        return Err(Fault::Arity(command.into()));
+    }
+    let (limits, hash_key) = txn.table_setup();
+    let hash = txn.hash_or_new(key)?;
+    let new = pairs.chunks_exact(2).filter(|pair| hash.set(pair[0], pair[1], &limits, hash_key)).count();
+    txn.changed(key, EventClass::Hash, "hset");
+    txn.changed_more(pairs.len() / 2 - 1);
+    Ok(new)
+}
+
+const HSET: Command = Command::data("hset", Group::Hash, hset)
+    .arity(-4)
+    .flags(WRITE | DENYOOM | FAST)
+    .keys(&[Key::at(1, Key::RW | Key::UPDATE)])
+    .verbatim()
+    .since("2.0.0")
+    .cost("O(1) for each field/value pair added")
+    .summary("Sets fields of a hash, and creates it if need be.")
+    .syntax("key:k field_value={field:s value:s}...");
+
+
+fn hset(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
+    let new = set_fields(txn, &mut args, "hset")?;
+    reply.count(new);
+    Ok(Outcome::Done)
+}
+
+const HMSET: Command = Command::data("hmset", Group::Hash, hmset)
+    .arity(-4)
+    .flags(WRITE | DENYOOM | FAST)
+    .keys(&[Key::at(1, Key::RW | Key::UPDATE)])
+    .verbatim()
+    .since("2.0.0")
+    .cost("O(N) where N is the number of fields being set.")
+    .summary("Sets several fields of a hash.")
+    .syntax("key:k field_value={field:s value:s}...");
+
+
+fn hmset(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
+    set_fields(txn, &mut args, "hmset")?;
+    reply.ok();
+    Ok(Outcome::Done)
+}
+
+const HSETNX: Command = Command::data("hsetnx", Group::Hash, hsetnx)
+    .arity(4)
+    .flags(WRITE | DENYOOM | FAST)
+    .keys(&[Key::at(1, Key::RW | Key::INSERT)])
+    .verbatim()
+    .since("2.0.0")
+    .cost("O(1)")
+    .summary("Sets a field of a hash if it does not exist.")
+    .syntax("key:k field:s value:s");
+
+
+fn hsetnx(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
+    let (key, field, value) = (args.key()?, args.bytes()?, args.bytes()?);
+    let (limits, hash_key) = txn.table_setup();
+    let hash = txn.hash_or_new(key)?;
+    let new = hash.get(field).is_none();
+    if new {
+        hash.set(field, value, &limits, hash_key);
+        txn.changed(key, EventClass::Hash, "hset");
+    }
+    reply.flag(new);
+    Ok(Outcome::Done)
+}
+
+const HGET: Command = Command::data("hget", Group::Hash, hget)
+    .arity(3)
+    .flags(READONLY | FAST)
+    .keys(&[Key::at(1, Key::RO | Key::ACCESS)])
+    .since("2.0.0")
+    .cost("O(1)")
+    .summary("Returns the value of a field of a hash.")
+    .syntax("key:k field:s");
+
+
+fn hget(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
+    let (key, field) = (args.key()?, args.bytes()?);
+    let value = txn.hash(key)?.and_then(|hash| hash.get(field));
+    reply.bulk_or_null(value.as_deref());
+    Ok(Outcome::Done)
+}
+
+const HMGET: Command = Command::data("hmget", Group::Hash, hmget)
+    .arity(-3)
+    .flags(READONLY | FAST)
+    .keys(&[Key::at(1, Key::RO | Key::ACCESS)])
+    .since("2.0.0")
+    .cost("O(N) where N is the number of fields being requested.")
+    .summary("Returns the values of several fields of a hash.")
+    .syntax("key:k field:s...");
+
+
+fn hmget(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
+    let key = args.key()?;
+    let hash = txn.hash(key)?;
+    let fields = args.rest();
+    reply.array(fields.len());
+    for field in fields {
+        let value = hash.and_then(|hash| hash.get(field));
+        reply.bulk_or_null(value.as_deref());
+    }
+    Ok(Outcome::Done)
+}
+
+const HDEL: Command = Command::data("hdel", Group::Hash, hdel)
+    .arity(-3)
+    .flags(WRITE | FAST)
+    .keys(&[Key::at(1, Key::RW | Key::DELETE)])
+    .verbatim()
+    .since("2.0.0")
+    .cost("O(N) where N is the number of fields to be removed.")
+    .summary("Removes fields of a hash.")
+    .syntax("key:k field:s...");
+
+
+fn hdel(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
+    let key = args.key()?;
+    let Some(hash) = txn.hash_mut(key)? else {
+        reply.integer(0);
+        return Ok(Outcome::Done);
+    };
+    let removed = args.rest().iter().filter(|field| hash.remove(field)).count();
+    if removed > 0 {
+        txn.changed(key, EventClass::Hash, "hdel");
+        txn.changed_more(removed - 1);
+        txn.drop_if_empty(key);
+    }
+    reply.count(removed);
+    Ok(Outcome::Done)
+}
+
+const HEXISTS: Command = Command::data("hexists", Group::Hash, hexists)
+    .arity(3)
+    .flags(READONLY | FAST)
+    .keys(&[Key::at(1, Key::RO)])
+    .since("2.0.0")
+    .cost("O(1)")
+    .summary("Says whether a hash has a field.")
+    .syntax("key:k field:s");
+
+
+fn hexists(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
+    let (key, field) = (args.key()?, args.bytes()?);
+    reply.flag(txn.hash(key)?.is_some_and(|hash| hash.get(field).is_some()));
+    Ok(Outcome::Done)
+}
+
+const HLEN: Command = Command::data("hlen", Group::Hash, hlen)
+    .arity(2)
+    .flags(READONLY | FAST)
+    .keys(&[Key::at(1, Key::RO)])
+    .since("2.0.0")
+    .cost("O(1)")
+    .summary("Returns the number of fields of a hash.")
+    .syntax("key:k");
+
+
+fn hlen(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
+    let key = args.key()?;
+    reply.count(txn.hash(key)?.map_or(0, Hash::len));
+    Ok(Outcome::Done)
+}
+
+const HSTRLEN: Command = Command::data("hstrlen", Group::Hash, hstrlen)
+    .arity(3)
+    .flags(READONLY | FAST)
+    .keys(&[Key::at(1, Key::RO)])
+    .since("3.2.0")
+    .cost("O(1)")
+    .summary("Returns the length of the value of a field of a hash.")
+    .syntax("key:k field:s");
+
+
+fn hstrlen(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
+    let (key, field) = (args.key()?, args.bytes()?);
+    let value = txn.hash(key)?.and_then(|hash| hash.get(field));
+    reply.count(value.map_or(0, |value| value.len()));
+    Ok(Outcome::Done)
+}
+
+const HGETALL: Command = Command::data("hgetall", Group::Hash, hgetall)
+    .arity(2)
+    .flags(READONLY)
+    .keys(&[Key::at(1, Key::RO | Key::ACCESS)])
+    .since("2.0.0")
+    .cost("O(N) where N is the size of the hash.")
+    .summary("Returns all fields of a hash with their values.")
+    .syntax("key:k")
+    .tips(&["nondeterministic_output_order"]);
+
+
+fn hgetall(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
+    let key = args.key()?;
+    let Some(hash) = txn.hash(key)? else {
+        reply.map(0);
+        return Ok(Outcome::Done);
+    };
+    reply.map(hash.len());
+    hash.iter().for_each(|(field, value)| {
+        reply.bulk(&field);
+        reply.bulk(&value);
+    });
+    Ok(Outcome::Done)
+}
+
+const HKEYS: Command = Command::data("hkeys", Group::Hash, hkeys)
+    .arity(2)
+    .flags(READONLY)
+    .keys(&[Key::at(1, Key::RO | Key::ACCESS)])
+    .since("2.0.0")
+    .cost("O(N) where N is the size of the hash.")
+    .summary("Returns all fields of a hash.")
+    .syntax("key:k")
+    .tips(&["nondeterministic_output_order"]);
+
+
+fn hkeys(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
+    let key = args.key()?;
+    let hash = txn.hash(key)?;
+    reply.array(hash.map_or(0, Hash::len));
+    hash.into_iter().flat_map(Hash::iter).for_each(|(field, _)| reply.bulk(&field));
+    Ok(Outcome::Done)
+}
+
+const HVALS: Command = Command::data("hvals", Group::Hash, hvals)
+    .arity(2)
+    .flags(READONLY)
+    .keys(&[Key::at(1, Key::RO | Key::ACCESS)])
+    .since("2.0.0")
+    .cost("O(N) where N is the size of the hash.")
+    .summary("Returns all values of a hash.")
+    .syntax("key:k")
+    .tips(&["nondeterministic_output_order"]);
+
+
+fn hvals(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
+    let key = args.key()?;
+    let hash = txn.hash(key)?;
+    reply.array(hash.map_or(0, Hash::len));
+    hash.into_iter().flat_map(Hash::iter).for_each(|(_, value)| reply.bulk(&value));
+    Ok(Outcome::Done)
+}
+
+const HINCRBY: Command = Command::data("hincrby", Group::Hash, hincrby)
+    .arity(4)
+    .flags(WRITE | DENYOOM | FAST)
+    .keys(&[Key::at(1, Key::RW | Key::ACCESS | Key::UPDATE)])
+    .verbatim()
+    .since("2.0.0")
+    .cost("O(1)")
+    .summary("Increments the integer in a field of a hash; an absent field counts as 0.")
+    .syntax("key:k field:s increment:i");
+
+
+fn hincrby(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
+    let (key, field, by) = (args.key()?, args.bytes()?, args.integer()?);
+    let (limits, hash_key) = txn.table_setup();
+    let old = match txn.hash_mut(key)?.and_then(|hash| hash.get(field)) {
+        Some(text) => parse_i64(&text).ok_or(Fault::HashNotInteger)?,
+        None => 0,
+    };
+    let new = old.checked_add(by).ok_or(Fault::IncrementOverflow)?;
+    txn.hash_or_new(key)?.set(field, Digits::of(new).as_bytes(), &limits, hash_key);
+    txn.changed(key, EventClass::Hash, "hincrby");
+    reply.integer(new);
+    Ok(Outcome::Done)
+}
+
+const HINCRBYFLOAT: Command = Command::data("hincrbyfloat", Group::Hash, hincrbyfloat)
+    .arity(4)
+    .flags(WRITE | DENYOOM | FAST)
+    .keys(&[Key::at(1, Key::RW | Key::ACCESS | Key::UPDATE)])
+    .since("2.6.0")
+    .cost("O(1)")
+    .summary("Increments the number in a field of a hash by a float; an absent field counts as 0.")
+    .syntax("key:k field:s increment:d");
+
+
+fn hincrbyfloat(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
+    let (key, field, by) = (args.key()?, args.bytes()?, args.bytes()?);
+    let by = LongDouble::parse(by).ok_or(Fault::NotFloat)?;
+    if !by.is_finite() {
+        return Err(Fault::other("value is NaN or Infinity"));
+    }
+    let (limits, hash_key) = txn.table_setup();
+    let old = match txn.hash_mut(key)?.and_then(|hash| hash.get(field)) {
+        Some(text) => LongDouble::parse(&text).ok_or(Fault::HashNotFloat)?,
+        None => LongDouble::from_f64(0.0),
+    };
+    let new = old.checked_add(by).filter(|sum| sum.is_finite()).ok_or(Fault::IncrementNotFinite)?;
+    let mut text = Vec::new();
+    new.format(&mut text);
+    txn.hash_or_new(key)?.set(field, &text, &limits, hash_key);
+    txn.changed(key, EventClass::Hash, "hincrbyfloat");
+    txn.effect(&[b"HSET", key, field, &text]);
+    reply.bulk(&text);
+    Ok(Outcome::Done)
+}
+
+const HSCAN: Command = Command::data("hscan", Group::Hash, hscan)
+    .arity(-3)
+    .flags(READONLY)
+    .keys(&[Key::at(1, Key::RO | Key::ACCESS)])
+    .since("2.8.0")
+    .cost("O(1) for every call")
+    .summary("Walks over the fields of a hash.")
+    .syntax("key:k cursor:i [pattern:p/MATCH] [count:i/COUNT]")
+    .tips(&["nondeterministic_output"]);
+
+
+fn hscan(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
+    let key = args.key()?;
+    let mut walk = Walk::cursor(&mut args)?;
+    let hash = txn.hash(key)?;
+    walk.options(&mut args, false, Some("NOVALUES"))?;
+    let Some(hash) = hash else {
+        Walk::reply_empty(reply);
+        return Ok(Outcome::Done);
+    };
+    let mut found = Vec::new();
+    let cursor = walk.run(|position| {
+        let mut seen = 0;
+        let next = hash.walk(position, |field, value| {
+            seen += 1;
+            if walk.accepts(&field) {
+                found.push(field.to_vec());
+                if !walk.bare {
+                    found.push(value.to_vec());
+                }
+            }
+        });
+        (next, seen)
+    });
+    Walk::reply(cursor, &found, reply);
+    Ok(Outcome::Done)
+}
+
+const HRANDFIELD: Command = Command::data("hrandfield", Group::Hash, hrandfield)
+    .arity(-2)
+    .flags(READONLY)
+    .keys(&[Key::at(1, Key::RO | Key::ACCESS)])
+    .since("6.2.0")
+    .cost("O(N) where N is the number of fields returned")
+    .summary("Returns random fields of a hash.")
+    .syntax("key:k [options={count:i [withvalues/WITHVALUES]}]")
+    .tips(&["nondeterministic_output"]);
+
+
+fn hrandfield(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
+    let key = args.key()?;
+    let Some((count, with_values)) = super::random_args(&mut args, "WITHVALUES")? else {
+        let mut rng = txn.rng().fork();
+        let field = txn.hash(key)?.and_then(|hash| hash.sample(&mut rng)).map(|(field, _)| field);
+        reply.bulk_or_null(field.as_deref());
+        return Ok(Outcome::Done);
+    };
+    let mut rng = txn.rng().fork();
+    let Some(hash) = txn.hash(key)? else {
+        reply.array(0);
+        return Ok(Outcome::Done);
+    };
+    let wanted = count.unsigned_abs() as usize;
+    let write = |reply: &mut Reply<'_>, field: &[u8], value: &[u8]| {
+        if with_values && reply.protocol() == Protocol::V3 {
+            reply.array(2);
+        }
+        reply.bulk(field);
+        if with_values {
+            reply.bulk(value);
+        }
+    };
+    let elements = if with_values && reply.protocol() == Protocol::V2 { 2 } else { 1 };
+    if count < 0 {
+        super::check_reply_size(wanted)?;
+        reply.array(wanted * elements);
+        for _ in 0..wanted {
+            if let Some((field, value)) = hash.sample(&mut rng) {
+                write(reply, &field, &value);
+            }
+        }
+        return Ok(Outcome::Done);
+    }
+    let chosen = super::choose_indices(wanted, hash.len(), &mut rng);
+    reply.array(chosen.len() * elements);
+    for (index, (field, value)) in hash.iter().enumerate() {
+        if chosen.contains(&index) {
+            write(reply, &field, &value);
+        }
+    }
+    Ok(Outcome::Done)
+}

@@ -1,0 +1,287 @@
+//! INFO: the state of the server as lines of `field:value`, with the names and the order of Redis 7.0.
+
+use std::fmt::Write as _;
+
+use super::prelude::*;
+use crate::COMPATIBLE_WITH;
+use crate::engine::{ClientId, Engine, Facts};
+
+pub(super) const ROWS: &[Command] = &[
+    INFO,
+];
+
+/// Sections in their order; the flag says whether INFO without arguments shows them.
+const SECTIONS: &[(&str, bool, fn(&Engine, &Facts, &mut String))] = &[
+    ("server", true, server),
+    ("clients", true, clients),
+    ("memory", true, memory),
+    ("persistence", true, persistence),
+    ("stats", true, stats),
+    ("replication", true, replication),
+    ("cpu", true, cpu),
+    ("modules", true, modules),
+    ("commandstats", false, command_stats),
+    ("errorstats", true, error_stats),
+    ("latencystats", false, latency_stats),
+    ("cluster", true, cluster),
+    ("keyspace", true, keyspace),
+];
+
+const INFO: Command = Command::system("info", Group::Server, info)
+    .arity(-1)
+    .flags(LOADING | STALE)
+    .categories(DANGEROUS)
+    .since("1.0.0")
+    .cost("O(1)")
+    .summary("Reports the state of the server.")
+    .syntax("[section:s...]")
+    .tips(&["nondeterministic_output", "request_policy:all_shards", "response_policy:special"]);
+
+
+fn info(engine: &mut Engine, _client: ClientId, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
+    let asked: Vec<String> =
+        args.rest().iter().map(|name| String::from_utf8_lossy(name).to_ascii_lowercase()).collect();
+    let named = |name: &str| asked.iter().any(|asked| asked == name);
+    let (all, default) = (named("all") || named("everything"), asked.is_empty() || named("default"));
+    let facts = engine.host.facts();
+    let mut text = String::new();
+    for (name, is_default, write) in SECTIONS {
+        if all || named(name) || (default && *is_default) {
+            if !text.is_empty() {
+                text.push_str("\r\n");
+            }
+            let mut title = (*name).to_owned();
+            title[..1].make_ascii_uppercase();
+            let title = if *name == "cpu" { "CPU".to_owned() } else { title };
+            line(&mut text, format_args!("# {title}"));
+            write(engine, &facts, &mut text);
+        }
+    }
+    reply.verbatim(text.as_bytes());
+    Ok(Outcome::Done)
+}
+
+fn line(text: &mut String, content: std::fmt::Arguments<'_>) {
+    // Writing to a String cannot fail.
+    let _ = write!(text, "{content}\r\n");
+}
+
+macro_rules! lines {
+    ($text:ident, $($name:literal: $value:expr,)*) => { $(line($text, format_args!("{}:{}", $name, $value));)* };
+}
+
+fn server(engine: &Engine, facts: &Facts, text: &mut String) {
+    let uptime = (engine.now().mono_ms - engine.started.mono_ms) / 1000;
+    lines! { text,
+        "redis_version": COMPATIBLE_WITH,
+        "redis_git_sha1": "00000000",
+        "redis_git_dirty": 0,
+        "redis_build_id": "0",
+        "pbj_version": env!("CARGO_PKG_VERSION"),
+        "redis_mode": "standalone",
+        "os": facts.os,
+        "arch_bits": usize::BITS,
+        "monotonic_clock": "POSIX clock_gettime",
+        "multiplexing_api": "epoll",
+        "atomicvar_api": "rust",
+        "gcc_version": "0.0.0",
+        "process_id": facts.process_id,
+        "process_supervised": facts.supervised,
+        "run_id": engine.run_id,
+        "tcp_port": facts.tcp_port,
+        "server_time_usec": engine.now().wall_us,
+        "uptime_in_seconds": uptime,
+        "uptime_in_days": uptime / 86_400,
+        "hz": engine.config().integer("hz"),
+        "configured_hz": engine.config().integer("hz"),
+        "lru_clock": engine.data.access_clock,
+        "executable": facts.executable,
+        "config_file": facts.config_file,
+        "io_threads_active": 0,
+    }
+}
+
+fn clients(engine: &Engine, _facts: &Facts, text: &mut String) {
+    let sessions = || engine.sessions.values();
+    lines! { text,
+        "connected_clients": engine.clients(),
+        "cluster_connections": 0,
+        "maxclients": engine.config().integer("maxclients"),
+        "client_recent_max_input_buffer": sessions().map(|s| s.peer.gauges.query_capacity()).max().unwrap_or(0),
+        "client_recent_max_output_buffer": sessions().map(|s| s.peer.gauges.output()).max().unwrap_or(0),
+        "blocked_clients": engine.waiting_clients(),
+        "tracking_clients": 0,
+        "clients_in_timeout_table": engine.waiters.timed(),
+    }
+}
+
+/// Bytes as a human reads them, in the form of Redis.
+fn human(bytes: u64) -> String {
+    let units = [(1 << 40, "T"), (1 << 30, "G"), (1 << 20, "M"), (1 << 10, "K")];
+    let unit = units.iter().find(|(size, _)| bytes >= *size);
+    unit.map_or_else(|| format!("{bytes}B"), |(size, name)| format!("{:.2}{name}", bytes as f64 / *size as f64))
+}
+
+fn memory(engine: &Engine, facts: &Facts, text: &mut String) {
+    let used = engine.host.memory_used() as u64;
+    let databases = (0..engine.data.keyspace.count()).map(|index| engine.data.keyspace.db(index));
+    let overhead: usize = databases.map(|database| database.overhead()).sum();
+    let buffers: usize = engine.sessions.values().map(|s| s.peer.gauges.query_capacity() + s.peer.gauges.output()).sum();
+    let maxmemory = engine.config().maxmemory();
+    let part = |a: u64, b: u64| if b == 0 { 0.0 } else { a as f64 / b as f64 };
+    let peak = facts.memory_peak.max(used);
+    let dataset = used.saturating_sub((overhead + buffers) as u64);
+    lines! { text,
+        "used_memory": used,
+        "used_memory_human": human(used),
+        "used_memory_rss": facts.resident,
+        "used_memory_rss_human": human(facts.resident),
+        "used_memory_peak": peak,
+        "used_memory_peak_human": human(peak),
+        "used_memory_peak_perc": format_args!("{:.2}%", part(used, peak) * 100.0),
+        "used_memory_overhead": overhead + buffers,
+        "used_memory_startup": 0,
+        "used_memory_dataset": dataset,
+        "used_memory_dataset_perc": format_args!("{:.2}%", part(dataset, used) * 100.0),
+        "total_system_memory": facts.total_system_memory,
+        "total_system_memory_human": human(facts.total_system_memory),
+        "maxmemory": maxmemory,
+        "maxmemory_human": human(maxmemory),
+        "maxmemory_policy": engine.config().text("maxmemory-policy"),
+        "mem_fragmentation_ratio": format_args!("{:.2}", part(facts.resident, used)),
+        "mem_fragmentation_bytes": facts.resident as i64 - used as i64,
+        "mem_clients_normal": buffers,
+        "mem_aof_buffer": facts.log.as_ref().map_or(0, |log| log.pending),
+        "mem_allocator": facts.allocator,
+        "lazyfree_pending_objects": 0,
+    }
+}
+
+fn persistence(engine: &Engine, facts: &Facts, text: &mut String) {
+    lines! { text,
+        "loading": u8::from(engine.is_loading()),
+        "async_loading": 0,
+        "rdb_changes_since_last_save": engine.data.dirty,
+        "rdb_bgsave_in_progress": 0,
+        "rdb_last_save_time": engine.last_save,
+        "rdb_last_bgsave_status": "ok",
+        "aof_enabled": u8::from(facts.log.is_some()),
+        "aof_rewrite_in_progress": 0,
+        "aof_rewrite_scheduled": 0,
+        "aof_last_bgrewrite_status": "ok",
+        "aof_last_write_status": if facts.log.as_ref().is_none_or(|log| log.last_write_ok) { "ok" } else { "err" },
+    }
+    if let Some(log) = &facts.log {
+        lines! { text,
+            "aof_current_size": log.current_size,
+            "aof_base_size": log.base_size,
+            "aof_pending_rewrite": 0,
+            "aof_buffer_length": log.pending,
+            "aof_pending_bio_fsync": 0,
+            "aof_delayed_fsync": log.delayed_fsync,
+        }
+    }
+}
+
+fn stats(engine: &Engine, facts: &Facts, text: &mut String) {
+    let (stats, data) = (&engine.stats, engine.data.counters);
+    lines! { text,
+        "total_connections_received": stats.connections,
+        "total_commands_processed": stats.commands,
+        "instantaneous_ops_per_sec": stats.rate.per_second(),
+        "total_net_input_bytes": facts.net_input,
+        "total_net_output_bytes": facts.net_output,
+        "rejected_connections": facts.rejected_connections,
+        "sync_full": 0,
+        "sync_partial_ok": 0,
+        "sync_partial_err": 0,
+        "expired_keys": data.expired,
+        "evicted_keys": data.evicted,
+        "keyspace_hits": data.hits,
+        "keyspace_misses": data.misses,
+        "pubsub_channels": engine.channels.of(crate::engine::Scope::Channel).len(),
+        "pubsub_patterns": engine.channels.of(crate::engine::Scope::Pattern).len(),
+        "pubsubshard_channels": engine.channels.of(crate::engine::Scope::Shard).len(),
+        "latest_fork_usec": 0,
+        "total_forks": 0,
+        "clock_jumps": stats.clock_jumps,
+        "total_error_replies": stats.errors,
+    }
+}
+
+fn replication(engine: &Engine, _facts: &Facts, text: &mut String) {
+    lines! { text,
+        "role": "master",
+        "connected_slaves": 0,
+        "master_failover_state": "no-failover",
+        "master_replid": engine.run_id,
+        "master_replid2": "0000000000000000000000000000000000000000",
+        "master_repl_offset": engine.offset(),
+        "second_repl_offset": -1,
+        "repl_backlog_active": 0,
+    }
+}
+
+fn cpu(_engine: &Engine, facts: &Facts, text: &mut String) {
+    let seconds = |us: u64| format!("{}.{:06}", us / 1_000_000, us % 1_000_000);
+    lines! { text,
+        "used_cpu_sys": seconds(facts.cpu_system_us),
+        "used_cpu_user": seconds(facts.cpu_user_us),
+    }
+}
+
+fn modules(_engine: &Engine, _facts: &Facts, _text: &mut String) {}
+
+fn command_stats(engine: &Engine, _facts: &Facts, text: &mut String) {
+    for callable in engine.index.all() {
+        let stats = engine.stats.by_command[callable.id as usize];
+        if stats.calls + stats.rejected + stats.failed > 0 {
+            let usec = stats.nanoseconds / 1000;
+            line(
+                text,
+                format_args!(
+                    "cmdstat_{}:calls={},usec={usec},usec_per_call={:.2},rejected_calls={},failed_calls={}",
+                    callable.full_name(),
+                    stats.calls,
+                    if stats.calls == 0 { 0.0 } else { usec as f64 / stats.calls as f64 },
+                    stats.rejected,
+                    stats.failed
+                ),
+            );
+        }
+    }
+}
+
+fn error_stats(engine: &Engine, _facts: &Facts, text: &mut String) {
+    for (class, count) in &engine.stats.errors_by_class {
+        line(text, format_args!("errorstat_{class}:count={count}"));
+    }
+}
+
+fn latency_stats(engine: &Engine, _facts: &Facts, text: &mut String) {
+    let percentiles: Vec<&str> =
+        engine.config().text("latency-tracking-info-percentiles").split_ascii_whitespace().collect();
+    for callable in engine.index.all() {
+        let stats = engine.stats.by_command[callable.id as usize];
+        if stats.calls > 0 {
+            let quantiles: Vec<String> = percentiles
+                .iter()
+                .map(|p| format!("p{p}={:.3}", stats.quantile_us(p.parse().unwrap_or(0.0) / 100.0) as f64))
+                .collect();
+            line(
+                text,
+                format_args!("latency_percentiles_usec_{}:{}", callable.full_name(), quantiles.join(",")),
+            );
+        }
+    }
+}
+
+fn cluster(_engine: &Engine, _facts: &Facts, text: &mut String) {
+    lines! { text, "cluster_enabled": 0, }
+}
+
+fn keyspace(engine: &Engine, _facts: &Facts, text: &mut String) {
+    for (index, keys, dated, average_ttl) in engine.database_sizes() {
+        line(text, format_args!("db{index}:keys={keys},expires={dated},avg_ttl={average_ttl}"));
+    }
+}

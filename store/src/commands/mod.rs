@@ -1,0 +1,116 @@
+//! The commands, by family: rows and handlers side by side.
+//!
+//! Law: a handler checks all its arguments before it changes anything, changes data only through its transaction, and
+//! writes its reply in typed calls. Adding a command touches one file here.
+
+mod client;
+mod command;
+mod config;
+mod connection;
+mod debug;
+mod expire;
+mod hash;
+mod info;
+mod key;
+mod lcs;
+mod list;
+mod list_wait;
+mod multi;
+mod object;
+mod prelude;
+mod pubsub;
+mod ranges;
+mod scan;
+mod server;
+mod set;
+mod set_random;
+mod string;
+mod zset;
+mod zset_combine;
+mod zset_pop;
+mod zset_range;
+
+use std::collections::BTreeSet;
+
+use crate::command::{Args, Command, Fault};
+use crate::limits::REPEATED_ELEMENTS_MAX;
+use crate::resp::reply::{Protocol, Reply};
+
+/// All rows of the store.
+pub(crate) fn all() -> impl Iterator<Item = &'static Command> {
+    [
+        string::ROWS,
+        lcs::ROWS,
+        list::ROWS,
+        list_wait::ROWS,
+        set::ROWS,
+        set_random::ROWS,
+        hash::ROWS,
+        zset::ROWS,
+        zset_range::ROWS,
+        zset_pop::ROWS,
+        zset_combine::ROWS,
+        key::ROWS,
+        expire::ROWS,
+        object::ROWS,
+        connection::ROWS,
+        client::ROWS,
+        multi::ROWS,
+        pubsub::ROWS,
+        command::ROWS,
+        config::ROWS,
+        debug::ROWS,
+        info::ROWS,
+        server::ROWS,
+    ]
+    .into_iter()
+    .flatten()
+}
+
+/// The count and the option of HRANDFIELD and ZRANDMEMBER; nothing if there is no count.
+fn random_args(args: &mut Args<'_>, word: &str) -> Result<Option<(i64, bool)>, Fault> {
+    if args.left() == 0 {
+        return Ok(None);
+    }
+    let count = args.integer_between(-i64::MAX, i64::MAX)?;
+    let with_values = args.word(word);
+    args.end()?;
+    if with_values && count.abs() > i64::MAX / 2 {
+        return Err(Fault::OutOfRange);
+    }
+    Ok(Some((count, with_values)))
+}
+
+/// Refuses to repeat elements more often than a reply can hold.
+fn check_reply_size(elements: usize) -> Result<(), Fault> {
+    if elements > REPEATED_ELEMENTS_MAX { Err(Fault::OutOfRange) } else { Ok(()) }
+}
+
+/// `count` different numbers below `len` (all, if there are fewer), each choice equally likely (Floyd's algorithm).
+fn choose_indices(count: usize, len: usize, rng: &mut fastrand::Rng) -> BTreeSet<usize> {
+    let count = count.min(len);
+    let mut chosen = BTreeSet::new();
+    for last in len - count..len {
+        let drawn = rng.usize(..=last);
+        if !chosen.insert(drawn) {
+            chosen.insert(last);
+        }
+    }
+    chosen
+}
+
+/// Opens an array of members, with room for their scores if they go along.
+fn open_scored(reply: &mut Reply<'_>, members: usize, with_scores: bool) {
+    reply.array(if with_scores && reply.protocol() == Protocol::V2 { 2 * members } else { members });
+}
+
+/// Writes a member, and its score behind it (RESP2) or with it in a pair (RESP3).
+fn write_scored(reply: &mut Reply<'_>, member: &[u8], score: f64, with_score: bool) {
+    if with_score && reply.protocol() == Protocol::V3 {
+        reply.array(2);
+    }
+    reply.bulk(member);
+    if with_score {
+        reply.double(score);
+    }
+}

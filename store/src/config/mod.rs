@@ -1,0 +1,316 @@
+//! The values of all directives, checked.
+//!
+//! Law: a [`Config`] never holds a value its directive does not allow. Several values are set at once or not at all.
+
+mod registry;
+mod special;
+
+use std::collections::BTreeMap;
+
+pub use registry::{DIRECTIVES, Directive, Kind, REFUSED, Status};
+
+use crate::glob;
+use crate::number::parse_i64;
+use crate::txn::EventMask;
+use crate::types::Thresholds;
+
+/// Why a directive cannot be set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ConfigFault {
+    /// There is no such directive; the nearest name, if one is near.
+    Unknown {
+        /// As it was written.
+        name: String,
+        /// What was probably meant.
+        nearest: Option<&'static str>,
+    },
+    /// The directive exists in Redis and is not available here.
+    Refused {
+        /// Its name.
+        name: String,
+        /// Why.
+        reason: &'static str,
+    },
+    /// The value is not allowed.
+    Invalid {
+        /// The directive.
+        name: String,
+        /// Why.
+        reason: String,
+    },
+}
+
+impl std::fmt::Display for ConfigFault {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Unknown { name, nearest: Some(nearest) } => {
+                write!(out, "unknown directive '{name}', did you mean '{nearest}'?")
+            }
+            Self::Unknown { name, nearest: None } => write!(out, "unknown directive '{name}'"),
+            Self::Refused { name, reason } => write!(out, "'{name}' is not available: {reason}"),
+            Self::Invalid { name, reason } => write!(out, "'{name}': {reason}"),
+        }
+    }
+}
+
+impl std::error::Error for ConfigFault {}
+
+/// The values of all directives.
+#[derive(Clone, Debug)]
+pub struct Config {
+    values: BTreeMap<&'static str, String>,
+    maxmemory: u64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        let values = DIRECTIVES.iter().map(|directive| (directive.name, directive.default.to_owned())).collect();
+        Self { values, maxmemory: 0 }
+    }
+}
+
+/// The directive with this name or alias, in any case.
+pub fn find(name: &str) -> Option<&'static Directive> {
+    let is = |known: &str| known.eq_ignore_ascii_case(name);
+    DIRECTIVES.iter().find(|directive| is(directive.name) || directive.alias.is_some_and(is))
+}
+
+impl Config {
+    /// The value of a directive, as CONFIG GET prints it. Names are ours, so an unknown one is a mistake of ours.
+    pub fn text(&self, name: &str) -> &str {
+        debug_assert!(self.values.contains_key(name), "no directive {name}");
+        self.values.get(name).map_or("", String::as_str)
+    }
+
+    /// The value of a flag.
+    pub fn flag(&self, name: &str) -> bool {
+        self.text(name) == "yes"
+    }
+
+    /// The value of a number.
+    pub fn integer(&self, name: &str) -> i64 {
+        parse_i64(self.text(name).as_bytes()).unwrap_or(0)
+    }
+
+    /// The value of a number that is not negative.
+    pub fn size(&self, name: &str) -> usize {
+        usize::try_from(self.integer(name)).unwrap_or(0)
+    }
+
+    /// Sets a directive from the words of a line of a file, an argument of the command line, or CONFIG SET.
+    ///
+    /// # Errors
+    /// The directive or the value is not allowed; nothing is changed then.
+    pub fn set(&mut self, name: &str, words: &[&str]) -> Result<&'static Directive, ConfigFault> {
+        if let Some((_, reason)) = REFUSED.iter().find(|(refused, _)| refused.eq_ignore_ascii_case(name)) {
+            return Err(ConfigFault::Refused { name: name.to_owned(), reason });
+        }
+        let Some(directive) = find(name) else {
+            return Err(ConfigFault::Unknown { name: name.to_owned(), nearest: nearest(name) });
+        };
+        let mut value = canonical(directive, words)
+            .map_err(|reason| ConfigFault::Invalid { name: directive.name.to_owned(), reason })?;
+        if directive.name == "client-output-buffer-limit" {
+            value = special::merge_buffer_limits(self.text(directive.name), &value);
+        }
+        self.values.insert(directive.name, value);
+        self.maxmemory = u64::try_from(self.integer("maxmemory")).unwrap_or(0);
+        Ok(directive)
+    }
+
+    /// The directives whose name or alias matches a pattern, under the name that matched, with their values.
+    pub fn matching(&self, pattern: &str) -> Vec<(&'static str, &str)> {
+        let exact = !pattern.contains(['*', '?', '[']);
+        let names = DIRECTIVES.iter().flat_map(|directive| {
+            let names = [Some(directive.name), directive.alias];
+            names.into_iter().flatten().map(move |name| (name, directive))
+        });
+        names
+            .filter(|(name, directive)| {
+                let matches = glob::matches_nocase(pattern.as_bytes(), name.as_bytes());
+                matches && (exact || !directive.hidden)
+            })
+            .map(|(name, directive)| (name, self.text(directive.name)))
+            .collect()
+    }
+
+    /// Number of databases.
+    pub fn databases(&self) -> usize {
+        self.size("databases").max(1)
+    }
+
+    /// The password of the default user, if there is one.
+    pub fn password(&self) -> Option<&str> {
+        Some(self.text("requirepass")).filter(|password| !password.is_empty())
+    }
+
+    /// The memory limit in bytes; 0 for none.
+    pub fn maxmemory(&self) -> u64 {
+        self.maxmemory
+    }
+
+    /// Longest string in bytes.
+    pub fn bulk_max(&self) -> usize {
+        self.size("proto-max-bulk-len")
+    }
+
+    /// Up to where collections stay compact.
+    pub(crate) fn thresholds(&self) -> Thresholds {
+        Thresholds {
+            hash_entries: self.size("hash-max-listpack-entries"),
+            hash_value: self.size("hash-max-listpack-value"),
+            intset_entries: self.size("set-max-intset-entries"),
+            zset_entries: self.size("zset-max-listpack-entries"),
+            zset_value: self.size("zset-max-listpack-value"),
+        }
+    }
+
+    pub(crate) fn events(&self) -> EventMask {
+        EventMask::parse(self.text("notify-keyspace-events").as_bytes()).unwrap_or_default()
+    }
+
+    /// Whether a protected command (`debug`, `module`) may be used.
+    pub fn allows_protected(&self, command: &str) -> bool {
+        let name = if command == "module" { "enable-module-command" } else { "enable-debug-command" };
+        self.text(name) != "no"
+    }
+}
+
+/// The known name that differs least from `name`, if it differs little.
+fn nearest(name: &str) -> Option<&'static str> {
+    let lower = name.to_ascii_lowercase();
+    let names = DIRECTIVES.iter().filter(|directive| !directive.hidden).map(|directive| directive.name);
+    let best = names.map(|known| (distance(&lower, known), known)).min()?;
+    (best.0 <= 2 + name.len() / 6).then_some(best.1)
+}
+
+/// Edit distance (Levenshtein).
+fn distance(a: &str, b: &str) -> usize {
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.bytes().enumerate() {
+        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
+        for (j, y) in b.bytes().enumerate() {
+            let change = diagonal + usize::from(x != y);
+            diagonal = row[j + 1];
+            row[j + 1] = change.min(row[j] + 1).min(row[j + 1] + 1);
+        }
+    }
+    row[b.len()]
+}
+
+/// A number of bytes: `1024`, `1k` (thousand), `1kb` (1024), and so on up to `g`.
+pub fn parse_memory(text: &str) -> Option<i64> {
+    let digits = text.find(|c: char| !c.is_ascii_digit() && c != '-').unwrap_or(text.len());
+    let factor = match text[digits..].to_ascii_lowercase().as_str() {
+        "" | "b" => 1,
+        "k" => 1000,
+        "kb" => 1 << 10,
+        "m" => 1000 * 1000,
+        "mb" => 1 << 20,
+        "g" => 1000 * 1000 * 1000,
+        "gb" => 1 << 30,
+        _ => return None,
+    };
+    parse_i64(text[..digits].as_bytes())?.checked_mul(factor).filter(|&bytes| bytes >= 0)
+}
+
+fn canonical(directive: &Directive, words: &[&str]) -> Result<String, String> {
+    if matches!(directive.kind, Kind::Special) {
+        return special::canonical(directive.name, words);
+    }
+    let [word] = words else { return Err("wrong number of arguments".to_owned()) };
+    let within = |value: i64, min: i64, max: i64| {
+        if (min..=max).contains(&value) {
+            Ok(value)
+        } else {
+            Err(format!("argument must be between {min} and {max} inclusive"))
+        }
+    };
+    match directive.kind {
+        Kind::Flag => match word.to_ascii_lowercase().as_str() {
+            "yes" => Ok("yes".to_owned()),
+            "no" => Ok("no".to_owned()),
+            _ => Err("argument must be 'yes' or 'no'".to_owned()),
+        },
+        Kind::Integer(min, max) => parse_i64(word.as_bytes())
+            .ok_or_else(|| "argument couldn't be parsed into an integer".to_owned())
+            .and_then(|value| within(value, min, max))
+            .map(|value| value.to_string()),
+        Kind::Memory(min, max) => parse_memory(word)
+            .ok_or_else(|| "argument must be a memory value".to_owned())
+            .and_then(|value| within(value, min, max))
+            .map(|value| value.to_string()),
+        Kind::Octal(min, max) => i64::from_str_radix(word, 8)
+            .map_err(|_| "argument couldn't be parsed into an integer".to_owned())
+            .and_then(|value| within(value, min, max))
+            .map(|value| format!("{value:o}")),
+        Kind::Choice(choices) => {
+            let found = choices.iter().find(|choice| choice.eq_ignore_ascii_case(word));
+            found
+                .map(|choice| (*choice).to_owned())
+                .ok_or_else(|| format!("argument(s) must be one of the following: {}", choices.join(", ")))
+        }
+        Kind::Text | Kind::Special => Ok((*word).to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_default_is_allowed_and_canonical() {
+        for directive in DIRECTIVES {
+            let words: Vec<&str> = match directive.kind {
+                Kind::Special => directive.default.split_ascii_whitespace().collect(),
+                _ => vec![directive.default],
+            };
+            if directive.name == "dir" {
+                continue;
+            }
+            assert_eq!(canonical(directive, &words).as_deref(), Ok(directive.default), "{}", directive.name);
+        }
+    }
+
+    #[test]
+    fn names_are_unique() {
+        let mut names: Vec<&str> =
+            DIRECTIVES.iter().flat_map(|d| [Some(d.name), d.alias]).flatten().collect();
+        names.sort_unstable();
+        let count = names.len();
+        names.dedup();
+        assert_eq!(names.len(), count);
+    }
+
+    #[test]
+    fn values_are_checked_and_named() {
+        let mut config = Config::default();
+        assert!(config.set("MAXMEMORY", &["100mb"]).is_ok());
+        assert_eq!((config.maxmemory(), config.text("maxmemory")), (100 << 20, "104857600"));
+        assert_eq!(config.set("slave-priority", &["5"]).map(|d| d.name), Ok("replica-priority"));
+        let reason = |name: &str, value: &str| config.clone().set(name, &[value]).unwrap_err().to_string();
+        assert_eq!(reason("port", "70000"), "'port': argument must be between 0 and 65535 inclusive");
+        assert_eq!(reason("port", "x"), "'port': argument couldn't be parsed into an integer");
+        assert_eq!(reason("appendonly", "maybe"), "'appendonly': argument must be 'yes' or 'no'");
+        assert_eq!(reason("maxmemry", "1"), "unknown directive 'maxmemry', did you mean 'maxmemory'?");
+        assert!(reason("loadmodule", "x").contains("not supported"));
+    }
+
+    #[test]
+    fn patterns_find_names_and_aliases() {
+        let config = Config::default();
+        let names: Vec<_> = config.matching("*ziplist-entries").into_iter().map(|(name, _)| name).collect();
+        assert_eq!(names, ["hash-max-ziplist-entries", "zset-max-ziplist-entries"]);
+        assert!(config.matching("key-load-delay").len() == 1 && config.matching("key-load*").is_empty());
+    }
+
+    #[test]
+    fn a_class_that_is_not_named_keeps_its_limits() {
+        let mut config = Config::default();
+        config.set("client-output-buffer-limit", &["pubsub 1mb 512kb 10"]).unwrap();
+        assert_eq!(
+            config.text("client-output-buffer-limit"),
+            "normal 0 0 0 slave 268435456 67108864 60 pubsub 1048576 524288 10"
+        );
+    }
+}

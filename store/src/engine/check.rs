@@ -1,0 +1,84 @@
+//! The effect check: in debug builds, a second engine repeats the effects of every unit, and must come to the same.
+//!
+//! What a log or a replica would see is what is checked: if a handler changes data and states another effect, or none,
+//! the unit fails here, at once, with the keys that differ.
+#![expect(clippy::panic, reason = "this check exists to stop debug builds, and is not in release builds")]
+
+use super::replay::ReplayState;
+use super::{Engine, EngineOptions, NoHost};
+use crate::keyspace::digest;
+use crate::resp::request::{Batch, Parser, RequestLimits};
+
+/// The second engine.
+pub(super) struct Shadow {
+    engine: Box<Engine>,
+}
+
+impl Engine {
+    /// Begins to check effects. The data must be empty.
+    pub fn check_effects_from_now_on(&mut self) {
+        let options = EngineOptions {
+            config: self.config.clone(),
+            seed: 1,
+            extension: None,
+            host: Box::new(NoHost),
+            now: self.now,
+        };
+        self.data.feed.set_wanted(true);
+        self.data.touched.note_all();
+        self.shadow = Some(Shadow { engine: Box::new(Engine::new(options)) });
+    }
+
+    /// Ends the check: data is about to change behind its back.
+    pub(crate) fn forget_shadow(&mut self) {
+        self.shadow = None;
+    }
+
+    /// Repeats the effects of the unit that ends, and compares every key that it touched.
+    pub(super) fn check_effects(&mut self) {
+        let Some(mut shadow) = self.shadow.take() else { return };
+        let frame = self.data.feed.unit_bytes();
+        let (mut parser, mut batch) = (Parser::default(), Batch::default());
+        let limits = RequestLimits { bulk_max: i64::MAX, authenticated: true };
+        if let Err(fault) = parser.parse(frame, limits, &mut batch) {
+            panic!("effects are no protocol: {fault:?}");
+        }
+        let slices = batch.slices(frame);
+        for n in 0..batch.len() {
+            let args = &slices[batch.arguments_of(n)];
+            if let Err(fault) = shadow.engine.replay(self.now, args) {
+                panic!("an effect cannot be repeated: {fault}");
+            }
+        }
+        for (db, key) in self.data.touched.noted() {
+            let mine = self.data.keyspace.db(*db);
+            let other = shadow.engine.data.keyspace.db(*db);
+            let print = |found: Option<crate::keyspace::EntryRef<'_>>| {
+                found.map(|entry| (digest::value(entry), entry.expires_at()))
+            };
+            let (a, b) = (print(mine.find(mine.hash(key), key)), print(other.find(other.hash(key), key)));
+            if a != b {
+                panic!(
+                    "effects differ from data at db {db} key {:?}: {a:?} here, {b:?} after {:?}",
+                    String::from_utf8_lossy(key),
+                    String::from_utf8_lossy(frame)
+                );
+            }
+        }
+        for db in 0..self.data.keyspace.count() {
+            let (a, b) = (self.data.keyspace.db(db).len(), shadow.engine.data.keyspace.db(db).len());
+            if a != b {
+                panic!("effects differ from data: db {db} has {a} keys here and {b} after its effects");
+            }
+        }
+        self.shadow = Some(shadow);
+    }
+
+    /// Makes the second engine begin anew, with nothing.
+    pub(super) fn restart_shadow(&mut self) {
+        if let Some(shadow) = &mut self.shadow {
+            shadow.engine.forget_data();
+            shadow.engine.replaying = ReplayState::default();
+        }
+    }
+}

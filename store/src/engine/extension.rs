@@ -1,0 +1,39 @@
+//! How further commands come into the engine without the engine knowing them.
+
+use crate::command::{Args, Command, Run};
+use crate::resp::reply::Reply;
+use crate::time::Now;
+use crate::txn::Txn;
+
+/// A set of commands with state of its own.
+///
+/// Law: what must survive is in keys, written through the [`Txn`]; what the extension holds in memory is derived from
+/// them, and `loaded` derives it again.
+pub trait Extension: Send {
+    /// The rows of its commands; a row's handler is `Handler::Extension(verb)`.
+    fn rows(&self) -> &'static [Command];
+
+    /// The prefix of its keys.
+    fn prefix(&self) -> &'static [u8];
+
+    /// Runs the command with this number.
+    ///
+    /// # Errors
+    /// Whatever the client did wrong; nothing is changed then.
+    fn call(&mut self, verb: u16, txn: &mut Txn<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Run;
+
+    /// Does what is due, within a bound; [`Self::deadline`] says whether something is left.
+    fn tick(&mut self, txn: &mut Txn<'_>);
+
+    /// When the next thing is due, in monotonic milliseconds.
+    fn deadline(&self, now: Now) -> Option<u64>;
+
+    /// All keys changed: derives everything again.
+    fn loaded(&mut self, txn: &mut Txn<'_>);
+
+    /// Somebody else changed this key of ours: a replayed log, a master, or a client that knows what it does.
+    fn changed(&mut self, txn: &mut Txn<'_>, key: &[u8]);
+
+    /// For a host that knows the concrete type and wants to look into it.
+    fn as_any(&self) -> &dyn std::any::Any;
+}

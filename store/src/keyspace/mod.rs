@@ -1,0 +1,272 @@
+//! The keyspace: numbered databases of keys, and the dates on which keys expire.
+//!
+//! Law: plain storage. Nothing here decides, logs or notifies; [`crate::txn`] does, and is the only caller that writes.
+
+pub(crate) mod digest;
+mod entry;
+
+use std::collections::BTreeSet;
+
+pub(crate) use entry::{Entry, EntryMut, EntryRef, Value, View, ViewMut};
+
+use crate::hash::HashKey;
+use crate::table::{Keyed, Occupied, Table};
+
+/// All databases.
+pub(crate) struct Keyspace {
+    databases: Vec<Database>,
+    key: HashKey,
+}
+
+/// One database.
+pub(crate) struct Database {
+    table: Table<Entry>,
+    /// Date and hash of every key that has a date, the next one first.
+    dates: BTreeSet<(u64, u64)>,
+    /// Sum of all dates, for the average that INFO reports.
+    date_sum: u128,
+}
+
+impl Keyspace {
+    /// `count` empty databases.
+    pub(crate) fn new(count: usize, key: HashKey) -> Self {
+        Self { databases: (0..count).map(|_| Database::new(key)).collect(), key }
+    }
+
+    /// How many databases there are.
+    pub(crate) fn count(&self) -> usize {
+        self.databases.len()
+    }
+
+    /// The secret of its hashes.
+    pub(crate) fn hash_key(&self) -> HashKey {
+        self.key
+    }
+
+    /// A database by number.
+    #[inline]
+    pub(crate) fn db(&self, index: usize) -> &Database {
+        &self.databases[index]
+    }
+
+    /// A database by number, to be changed.
+    #[inline]
+    pub(crate) fn db_mut(&mut self, index: usize) -> &mut Database {
+        &mut self.databases[index]
+    }
+
+    /// Exchanges two databases.
+    pub(crate) fn swap(&mut self, a: usize, b: usize) {
+        self.databases.swap(a, b);
+    }
+
+    /// The earliest date on which any key expires.
+    pub(crate) fn next_date(&self) -> Option<u64> {
+        self.databases.iter().filter_map(Database::next_date).min()
+    }
+
+    /// Empties a database and returns what was in it, so that freeing it can happen elsewhere.
+    pub(crate) fn take(&mut self, index: usize) -> Database {
+        std::mem::replace(&mut self.databases[index], Database::new(self.key))
+    }
+}
+
+impl Database {
+    fn new(key: HashKey) -> Self {
+        Self { table: Table::new(key), dates: BTreeSet::new(), date_sum: 0 }
+    }
+
+    /// How many keys there are, those past their date included.
+    pub(crate) fn len(&self) -> usize {
+        self.table.len()
+    }
+
+    /// How many keys have a date.
+    pub(crate) fn dated(&self) -> usize {
+        self.dates.len()
+    }
+
+    /// Whether any key has one.
+    #[inline]
+    pub(crate) fn has_dates(&self) -> bool {
+        !self.dates.is_empty()
+    }
+
+    /// The average time from `now_ms` to the dates of the keys, in milliseconds.
+    pub(crate) fn average_ttl(&self, now_ms: u64) -> u64 {
+        let count = self.dates.len() as u128;
+        let average = self.date_sum.checked_div(count).unwrap_or(0) as u64;
+        average.saturating_sub(now_ms)
+    }
+
+    /// The hash of a key, wanted by the other methods.
+    #[inline]
+    pub(crate) fn hash(&self, key: &[u8]) -> u64 {
+        self.table.hash(key)
+    }
+
+    /// See [`Table::prefetch_bucket`].
+    #[inline]
+    pub(crate) fn prefetch_bucket(&self, hash: u64) {
+        self.table.prefetch_bucket(hash);
+    }
+
+    /// See [`Table::prefetch_item`].
+    #[inline]
+    pub(crate) fn prefetch_entry(&self, hash: u64) {
+        self.table.prefetch_item(hash);
+    }
+
+    /// The entry of a key.
+    #[inline]
+    pub(crate) fn find(&self, hash: u64, key: &[u8]) -> Option<EntryRef<'_>> {
+        self.table.find(hash, key)
+    }
+
+    /// The value of a key, to be changed in place.
+    pub(crate) fn find_mut(&mut self, hash: u64, key: &[u8]) -> Option<ViewMut<'_>> {
+        self.table.find_mut(hash, key).map(|found| found.into_mut().into_view())
+    }
+
+    /// Adds a key that is known to be absent.
+    pub(crate) fn insert_new(&mut self, hash: u64, entry: Entry) {
+        if let Some(date) = crate::table::Item::view(&entry).expires_at() {
+            self.add_date(date, hash);
+        }
+        self.table.insert_new(hash, entry);
+    }
+
+    /// Sets a key to a text; says whether it was there.
+    #[inline]
+    pub(crate) fn set_text(&mut self, hash: u64, key: &[u8], text: &[u8], date: DateChange) -> bool {
+        let Some(mut found) = self.table.find_mut(hash, key) else {
+            self.insert_new(hash, Entry::text(key, text, date.applied_to(None)));
+            return false;
+        };
+        let old = found.view().expires_at();
+        let new = date.applied_to(old);
+        found.update(|entry| entry.set_text(text, new));
+        self.move_date(hash, old, new);
+        true
+    }
+
+    /// Sets a key to a value; says whether it was there.
+    pub(crate) fn set_value(&mut self, hash: u64, key: &[u8], value: Value, date: DateChange) -> bool {
+        let Some(mut found) = self.table.find_mut(hash, key) else {
+            self.insert_new(hash, Entry::new(key, value, date.applied_to(None)));
+            return false;
+        };
+        let old = found.view().expires_at();
+        let new = date.applied_to(old);
+        found.update(|entry| entry.set_value(value, new));
+        self.move_date(hash, old, new);
+        true
+    }
+
+    /// Sets or clears the date of a key; says whether it is there.
+    pub(crate) fn set_date(&mut self, hash: u64, key: &[u8], new: Option<u64>) -> bool {
+        let Some(mut found) = self.table.find_mut(hash, key) else { return false };
+        let old = found.view().expires_at();
+        if old != new {
+            found.update(|entry| entry.set_expiry(new));
+            self.move_date(hash, old, new);
+        }
+        true
+    }
+
+    /// An entry, to be changed as a whole; its date must stay.
+    pub(crate) fn occupied(&mut self, hash: u64, key: &[u8]) -> Option<Occupied<'_, Entry>> {
+        self.table.find_mut(hash, key)
+    }
+
+    /// Takes a key out.
+    pub(crate) fn remove(&mut self, hash: u64, key: &[u8]) -> Option<Entry> {
+        let entry = self.table.remove(hash, key)?;
+        if let Some(date) = crate::table::Item::view(&entry).expires_at() {
+            self.remove_date(date, hash);
+        }
+        Some(entry)
+    }
+
+    fn move_date(&mut self, hash: u64, old: Option<u64>, new: Option<u64>) {
+        if old == new {
+            return;
+        }
+        if let Some(date) = old {
+            self.remove_date(date, hash);
+        }
+        if let Some(date) = new {
+            self.add_date(date, hash);
+        }
+    }
+
+    fn add_date(&mut self, date: u64, hash: u64) {
+        if self.dates.insert((date, hash)) {
+            self.date_sum += u128::from(date);
+        }
+    }
+
+    fn remove_date(&mut self, date: u64, hash: u64) {
+        if self.dates.remove(&(date, hash)) {
+            self.date_sum -= u128::from(date);
+        }
+    }
+
+    fn next_date(&self) -> Option<u64> {
+        self.dates.first().map(|&(date, _)| date)
+    }
+
+    /// Up to `limit` keys whose date is `now_ms` or earlier, the earliest first.
+    pub(crate) fn due(&self, now_ms: u64, limit: usize) -> Vec<Box<[u8]>> {
+        let due = self.dates.iter().take(limit).take_while(|&&(date, _)| date <= now_ms);
+        let mut keys = Vec::new();
+        for &(date, hash) in due {
+            // The index knows hashes only: whoever has this date in the bucket of this hash is meant.
+            self.table.walk(hash, |entry: EntryRef<'_>| {
+                if entry.expires_at() == Some(date) {
+                    keys.push(entry.key().into());
+                }
+            });
+        }
+        keys
+    }
+
+    /// All entries.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = EntryRef<'_>> {
+        self.table.iter()
+    }
+
+    /// See [`Table::walk`].
+    pub(crate) fn walk<'a>(&'a self, position: u64, visit: impl FnMut(EntryRef<'a>)) -> Option<u64> {
+        self.table.walk(position, visit)
+    }
+
+    /// A key chosen with equal chances for all.
+    pub(crate) fn sample(&self, rng: &mut fastrand::Rng) -> Option<EntryRef<'_>> {
+        self.table.sample(rng)
+    }
+
+    /// Bytes taken from the allocator by the table and the dates, without the entries.
+    pub(crate) fn overhead(&self) -> usize {
+        // A B-tree of the standard library is about three quarters full.
+        self.table.footprint() + self.dates.len() * size_of::<(u64, u64)>() * 4 / 3
+    }
+}
+
+/// What a write does to the date of a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum DateChange {
+    /// The date stays as it is.
+    Keep,
+    /// The key gets this date, or none.
+    Set(Option<u64>),
+}
+
+impl DateChange {
+    fn applied_to(self, old: Option<u64>) -> Option<u64> {
+        match self {
+            Self::Keep => old,
+            Self::Set(new) => new,
+        }
+    }
+}

@@ -1,0 +1,500 @@
+//! Requests on their way in: bytes of a connection become commands with arguments.
+//!
+//! Law: an incomplete request is normal and costs nothing to wait for (what was read is never read again); a malformed
+//! one is answered with the words of Redis 7.0 and ends the connection. Nothing is reserved because a client said how
+//! much it will send. Source of limits and texts: networking.c of Redis 7.0.15, and facts measured against it.
+
+use crate::limits::{
+    ARGUMENTS_MAX_UNAUTHENTICATED, BATCH_REQUESTS_MAX, BULK_MAX_UNAUTHENTICATED, INLINE_MAX,
+};
+
+/// Why a connection cannot go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProtocolFault {
+    /// An inline request, or what follows it, is too long without a line end.
+    InlineTooLong,
+    /// Quotes of an inline request do not match.
+    UnbalancedQuotes,
+    /// A NUL byte where a word of an inline request should be.
+    NulInInline,
+    /// The line of an argument count has no end.
+    CountLineTooLong,
+    /// The argument count is no number, or too large.
+    BadCount,
+    /// The argument count is too large for somebody who did not authenticate.
+    CountUnauthenticated,
+    /// An argument begins with another byte than `$`.
+    ExpectedBulk(u8),
+    /// The line of an argument length has no end.
+    BulkLineTooLong,
+    /// The argument length is no number, or too large.
+    BadBulk,
+    /// The argument is too long for somebody who did not authenticate.
+    BulkUnauthenticated,
+    /// Somebody speaks HTTP: answered by closing, so that no browser can be made to send commands.
+    CrossProtocol,
+}
+
+impl ProtocolFault {
+    /// The error to send before closing; `None` to close without a word.
+    pub fn text(self) -> Option<String> {
+        let text = match self {
+            Self::InlineTooLong => "too big inline request",
+            Self::UnbalancedQuotes => "unbalanced quotes in request",
+            Self::NulInInline => "unexpected NUL in inline request",
+            Self::CountLineTooLong => "too big mbulk count string",
+            Self::BadCount => "invalid multibulk length",
+            Self::CountUnauthenticated => "unauthenticated multibulk length",
+            Self::ExpectedBulk(byte) => return Some(format!("ERR Protocol error: expected '$', got '{}'", byte as char)),
+            Self::BulkLineTooLong => "too big bulk count string",
+            Self::BadBulk => "invalid bulk length",
+            Self::BulkUnauthenticated => "unauthenticated bulk length",
+            Self::CrossProtocol => return None,
+        };
+        Some(format!("ERR Protocol error: {text}"))
+    }
+}
+
+/// What a connection may send.
+#[derive(Clone, Copy, Debug)]
+pub struct RequestLimits {
+    /// Longest argument in bytes (`proto-max-bulk-len`).
+    pub bulk_max: i64,
+    /// Whether the client has authenticated, or need not.
+    pub authenticated: bool,
+}
+
+/// The requests found in a buffer: ranges of it, and arguments that had to be decoded.
+#[derive(Debug, Default)]
+pub struct Batch {
+    arguments: Vec<Argument>,
+    /// Where the arguments of each request end, and where its bytes end.
+    ends: Vec<(u32, usize)>,
+}
+
+#[derive(Debug)]
+enum Argument {
+    At(u32, u32),
+    Decoded(Box<[u8]>),
+}
+
+impl Batch {
+    /// How many requests there are.
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    /// Forgets all requests, and keeps the room.
+    pub fn clear(&mut self) {
+        self.arguments.clear();
+        self.ends.clear();
+    }
+
+    /// The arguments of all requests, as slices of `buffer`, from which they were read.
+    pub fn slices<'a>(&'a self, buffer: &'a [u8]) -> Vec<&'a [u8]> {
+        self.arguments
+            .iter()
+            .map(|argument| match argument {
+                Argument::At(start, end) => &buffer[*start as usize..*end as usize],
+                Argument::Decoded(bytes) => bytes,
+            })
+            .collect()
+    }
+
+    /// Where the arguments of request `index` lie in [`Self::slices`].
+    pub fn arguments_of(&self, index: usize) -> std::ops::Range<usize> {
+        let start = index.checked_sub(1).map_or(0, |previous| self.ends[previous].0 as usize);
+        start..self.ends[index].0 as usize
+    }
+
+    /// How many bytes of the buffer the first `count` requests took.
+    pub fn bytes_of_first(&self, count: usize) -> usize {
+        count.checked_sub(1).map_or(0, |last| self.ends[last].1)
+    }
+}
+
+/// Reads requests, and remembers how far it came in an incomplete one.
+#[derive(Debug, Default)]
+pub struct Parser {
+    /// Where the next thing to read begins.
+    at: usize,
+    /// How far the search for the end of a line got.
+    searched: usize,
+    /// Arguments still missing of the request that is being read.
+    missing: i64,
+    /// Length of the argument that is being read.
+    bulk: Option<usize>,
+    /// Arguments of the request that is being read.
+    partial: Vec<(u32, u32)>,
+}
+
+/// What a step of the parser came to.
+enum Step {
+    /// A whole request, or an ignored line.
+    Done,
+    /// More bytes are needed.
+    Incomplete,
+}
+
+impl Parser {
+    /// How many bytes the argument that is being read still needs: a hint for the next read.
+    pub fn bytes_wanted(&self, buffered: usize) -> usize {
+        self.bulk.map_or(0, |len| (self.at + len + 2).saturating_sub(buffered))
+    }
+
+    /// Tells the parser that the first `count` bytes of the buffer are gone.
+    pub fn consumed(&mut self, count: usize) {
+        self.at -= count;
+        self.searched = self.searched.saturating_sub(count);
+        for (start, end) in &mut self.partial {
+            *start -= count as u32;
+            *end -= count as u32;
+        }
+    }
+
+    /// Appends the whole requests of `buffer` to `batch`. The bytes before [`Batch::bytes_of_first`] may be thrown away
+    /// afterwards, if [`Self::consumed`] is told.
+    ///
+    /// # Errors
+    /// The first malformed request; those before it are in the batch.
+    pub fn parse(&mut self, buffer: &[u8], limits: RequestLimits, batch: &mut Batch) -> Result<(), ProtocolFault> {
+        while batch.len() < BATCH_REQUESTS_MAX {
+            let before = batch.len();
+            let step = if self.missing > 0 {
+                self.arguments(buffer, limits, batch)?
+            } else {
+                match buffer.get(self.at) {
+                    None => Step::Incomplete,
+                    Some(b'*') => self.count(buffer, limits, batch)?,
+                    Some(_) => self.inline(buffer, batch)?,
+                }
+            };
+            match step {
+                Step::Incomplete => break,
+                Step::Done if batch.len() > before => {}
+                // An ignored line; its bytes go with the request before it, if there is one.
+                Step::Done => match batch.ends.last_mut() {
+                    Some(last) => last.1 = self.at,
+                    None => batch.ends.push((0, self.at)),
+                },
+            }
+        }
+        Ok(())
+    }
+
+    /// The line that begins at `at`, without its end, and where the next one begins.
+    fn line<'a>(
+        &mut self,
+        buffer: &'a [u8],
+        start: usize,
+        too_long: ProtocolFault,
+    ) -> Result<Option<&'a [u8]>, ProtocolFault> {
+        let from = self.searched.max(start);
+        match buffer[from..].iter().position(|&byte| byte == b'\r') {
+            Some(offset) if from + offset + 1 < buffer.len() => {
+                let end = from + offset;
+                // Redis skips the byte behind the carriage return without looking at it.
+                self.at = end + 2;
+                self.searched = 0;
+                Ok(Some(&buffer[start..end]))
+            }
+            found => {
+                self.searched = found.map_or(buffer.len(), |offset| from + offset);
+                if buffer.len() - start > INLINE_MAX { Err(too_long) } else { Ok(None) }
+            }
+        }
+    }
+
+    fn count(&mut self, buffer: &[u8], limits: RequestLimits, batch: &mut Batch) -> Result<Step, ProtocolFault> {
+        let Some(line) = self.line(buffer, self.at, ProtocolFault::CountLineTooLong)? else {
+            return Ok(Step::Incomplete);
+        };
+        let count = crate::number::parse_i64(&line[1..])
+            .filter(|&count| count <= i64::from(i32::MAX))
+            .ok_or(ProtocolFault::BadCount)?;
+        if count > ARGUMENTS_MAX_UNAUTHENTICATED && !limits.authenticated {
+            return Err(ProtocolFault::CountUnauthenticated);
+        }
+        if count <= 0 {
+            return Ok(Step::Done);
+        }
+        self.missing = count;
+        self.arguments(buffer, limits, batch)
+    }
+
+    fn arguments(&mut self, buffer: &[u8], limits: RequestLimits, batch: &mut Batch) -> Result<Step, ProtocolFault> {
+        while self.missing > 0 {
+            let len = match self.bulk {
+                Some(len) => len,
+                None => {
+                    match buffer.get(self.at) {
+                        None => return Ok(Step::Incomplete),
+                        Some(b'$') => {}
+                        // Redis names the byte only once the whole line is there.
+                        Some(&other) => {
+                            return match self.line(buffer, self.at, ProtocolFault::BulkLineTooLong)? {
+                                Some(_) => Err(ProtocolFault::ExpectedBulk(other)),
+                                None => Ok(Step::Incomplete),
+                            };
+                        }
+                    }
+                    let Some(line) = self.line(buffer, self.at, ProtocolFault::BulkLineTooLong)? else {
+                        return Ok(Step::Incomplete);
+                    };
+                    let len = bulk_len(&line[1..], limits)?;
+                    self.bulk = Some(len);
+                    len
+                }
+            };
+            if buffer.len() - self.at < len + 2 {
+                return Ok(Step::Incomplete);
+            }
+            self.partial.push((self.at as u32, (self.at + len) as u32));
+            self.at += len + 2;
+            self.bulk = None;
+            self.missing -= 1;
+        }
+        batch.arguments.extend(self.partial.drain(..).map(|(start, end)| Argument::At(start, end)));
+        batch.ends.push((batch.arguments.len() as u32, self.at));
+        Ok(Step::Done)
+    }
+
+    fn inline(&mut self, buffer: &[u8], batch: &mut Batch) -> Result<Step, ProtocolFault> {
+        let from = self.searched.max(self.at);
+        let Some(offset) = buffer[from..].iter().position(|&byte| byte == b'\n') else {
+            self.searched = buffer.len();
+            return if buffer.len() - self.at > INLINE_MAX {
+                Err(ProtocolFault::InlineTooLong)
+            } else {
+                Ok(Step::Incomplete)
+            };
+        };
+        let line = &buffer[self.at..from + offset];
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        let words = split_words(line)?;
+        if words.first().is_some_and(|word| word.eq_ignore_ascii_case(b"post") || word.eq_ignore_ascii_case(b"host:")) {
+            return Err(ProtocolFault::CrossProtocol);
+        }
+        self.at = from + offset + 1;
+        self.searched = 0;
+        if !words.is_empty() {
+            batch.arguments.extend(words.into_iter().map(|word| Argument::Decoded(word.into())));
+            batch.ends.push((batch.arguments.len() as u32, self.at));
+        }
+        Ok(Step::Done)
+    }
+}
+
+fn bulk_len(digits: &[u8], limits: RequestLimits) -> Result<usize, ProtocolFault> {
+    let len = crate::number::parse_i64(digits)
+        .filter(|&len| len >= 0 && len <= limits.bulk_max)
+        .ok_or(ProtocolFault::BadBulk)?;
+    if len > BULK_MAX_UNAUTHENTICATED && !limits.authenticated {
+        return Err(ProtocolFault::BulkUnauthenticated);
+    }
+    Ok(len as usize)
+}
+
+/// Splits a line into words as a shell does: quotes, and escapes inside double quotes.
+///
+/// # Errors
+/// Quotes that do not match, or a NUL byte outside of them.
+pub fn split_words(line: &[u8]) -> Result<Vec<Vec<u8>>, ProtocolFault> {
+    let mut words = Vec::new();
+    let mut rest = line;
+    loop {
+        rest = rest.trim_ascii_start();
+        // Vertical tab is white space for C, not for Rust.
+        rest = rest.strip_prefix(b"\x0b").unwrap_or(rest);
+        match rest.first() {
+            None => return Ok(words),
+            Some(b'\x0b' | b' ' | b'\t' | b'\r' | b'\n' | b'\x0c') => {}
+            Some(_) => {
+                let (word, after) = read_word(rest)?;
+                words.push(word);
+                rest = after;
+            }
+        }
+    }
+}
+
+fn read_word(line: &[u8]) -> Result<(Vec<u8>, &[u8]), ProtocolFault> {
+    let mut word = Vec::new();
+    let mut rest = line;
+    loop {
+        match rest {
+            [] => return Ok((word, rest)),
+            [b' ' | b'\n' | b'\r' | b'\t', ..] => return Ok((word, rest)),
+            [0, ..] => return Err(ProtocolFault::NulInInline),
+            [quote @ (b'"' | b'\''), inner @ ..] => {
+                rest = if *quote == b'"' { double_quoted(inner, &mut word)? } else { single_quoted(inner, &mut word)? };
+                // A closing quote ends the word; something glued to it is an error.
+                return match rest.first() {
+                    Some(byte) if !byte.is_ascii_whitespace() && *byte != 0x0b => Err(ProtocolFault::UnbalancedQuotes),
+                    _ => Ok((word, rest)),
+                };
+            }
+            [byte, after @ ..] => {
+                word.push(*byte);
+                rest = after;
+            }
+        }
+    }
+}
+
+fn double_quoted<'a>(mut rest: &'a [u8], word: &mut Vec<u8>) -> Result<&'a [u8], ProtocolFault> {
+    loop {
+        rest = match rest {
+            [] => return Err(ProtocolFault::UnbalancedQuotes),
+            [b'"', after @ ..] => return Ok(after),
+            [b'\\', b'x', high, low, after @ ..] if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => {
+                word.push(hex_digit(*high) << 4 | hex_digit(*low));
+                after
+            }
+            [b'\\', escaped, after @ ..] => {
+                word.push(match escaped {
+                    b'n' => b'\n',
+                    b'r' => b'\r',
+                    b't' => b'\t',
+                    b'b' => 0x08,
+                    b'a' => 0x07,
+                    other => *other,
+                });
+                after
+            }
+            [byte, after @ ..] => {
+                word.push(*byte);
+                after
+            }
+        };
+    }
+}
+
+fn single_quoted<'a>(mut rest: &'a [u8], word: &mut Vec<u8>) -> Result<&'a [u8], ProtocolFault> {
+    loop {
+        rest = match rest {
+            [] => return Err(ProtocolFault::UnbalancedQuotes),
+            [b'\'', after @ ..] => return Ok(after),
+            [b'\\', b'\'', after @ ..] => {
+                word.push(b'\'');
+                after
+            }
+            [byte, after @ ..] => {
+                word.push(*byte);
+                after
+            }
+        };
+    }
+}
+
+fn hex_digit(digit: u8) -> u8 {
+    match digit {
+        b'0'..=b'9' => digit - b'0',
+        _ => (digit | 0x20) - b'a' + 10,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OPEN: RequestLimits = RequestLimits { bulk_max: 512 << 20, authenticated: true };
+
+    fn requests(bytes: &[u8]) -> Result<Vec<Vec<Vec<u8>>>, ProtocolFault> {
+        let (mut parser, mut batch) = (Parser::default(), Batch::default());
+        parser.parse(bytes, OPEN, &mut batch)?;
+        let slices = batch.slices(bytes);
+        Ok((0..batch.len())
+            .map(|n| slices[batch.arguments_of(n)].iter().map(|arg| arg.to_vec()).collect::<Vec<_>>())
+            .filter(|request| !request.is_empty())
+            .collect())
+    }
+
+    fn words(text: &[&str]) -> Vec<Vec<u8>> {
+        text.iter().map(|word| word.as_bytes().to_vec()).collect()
+    }
+
+    #[test]
+    fn reads_both_forms_and_ignores_emptiness() {
+        let bytes = b"\r\n\n*0\r\n*-1\r\n*2\r\n$3\r\nGET\r\n$1\r\nk\r\nPING\n  set a \"x\\x41\\n\" 'it\\'s'\r\n";
+        assert_eq!(
+            requests(bytes).unwrap(),
+            [words(&["GET", "k"]), words(&["PING"]), words(&["set", "a", "xA\n", "it's"])]
+        );
+    }
+
+    /// The catalogue of malformed requests, each with the answer of redis-server 7.0.15.
+    #[test]
+    fn refuses_malformed_requests() {
+        use ProtocolFault as F;
+        let long = [b"*".to_vec(), vec![b'1'; INLINE_MAX + 10]].concat();
+        let long_bulk = [b"*1\r\n$".to_vec(), vec![b'1'; INLINE_MAX + 10]].concat();
+        let inline = vec![b'x'; INLINE_MAX + 1];
+        let cases: [(&[u8], F); 21] = [
+            (b"*2147483648\r\n", F::BadCount),
+            (b"*99999999999999999999\r\n", F::BadCount),
+            (b"*abc\r\n", F::BadCount),
+            (b"*\r\n", F::BadCount),
+            (b"*1 \r\n", F::BadCount),
+            (b"* 1\r\n", F::BadCount),
+            (b"*+1\r\n", F::BadCount),
+            (b"*01\r\n", F::BadCount),
+            (b"*-0\r\n", F::BadCount),
+            (b"*1\r\n:1\r\n", F::ExpectedBulk(b':')),
+            (b"*1\r\n*1\r\n", F::ExpectedBulk(b'*')),
+            (b"*1\r\n$-1\r\n", F::BadBulk),
+            (b"*1\r\n$536870913\r\n", F::BadBulk),
+            (b"*1\r\n$9223372036854775808\r\n", F::BadBulk),
+            (b"*1\r\n$\r\n", F::BadBulk),
+            (b"*1\r\n$?\r\n", F::BadBulk),
+            (b"get \"k\r\n", F::UnbalancedQuotes),
+            (b"get 'k'x\r\n", F::UnbalancedQuotes),
+            (b"POST / HTTP/1.1\r\n", F::CrossProtocol),
+            (b"host: localhost\r\n", F::CrossProtocol),
+            (b"GE\0T k\r\n", F::NulInInline),
+        ];
+        for (bytes, fault) in cases {
+            assert_eq!(requests(bytes), Err(fault), "{}", String::from_utf8_lossy(bytes));
+        }
+        assert_eq!(requests(&long), Err(F::CountLineTooLong));
+        assert_eq!(requests(&long_bulk), Err(F::BulkLineTooLong));
+        assert_eq!(requests(&inline), Err(F::InlineTooLong));
+    }
+
+    #[test]
+    fn strangers_may_send_little() {
+        let limits = RequestLimits { authenticated: false, ..OPEN };
+        let mut parser = Parser::default();
+        let fault = parser.parse(b"*11\r\n", limits, &mut Batch::default());
+        assert_eq!(fault, Err(ProtocolFault::CountUnauthenticated));
+        let fault = Parser::default().parse(b"*1\r\n$16385\r\n", limits, &mut Batch::default());
+        assert_eq!(fault, Err(ProtocolFault::BulkUnauthenticated));
+    }
+
+    /// However the bytes are cut, the requests are the same.
+    #[test]
+    fn arrival_byte_by_byte_changes_nothing() {
+        let bytes = b"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$5\r\nv\r\nal\r\nPING\r\n\r\n*1\r\n$4\r\nQUIT\r\n";
+        let (mut parser, mut batch) = (Parser::default(), Batch::default());
+        let (mut buffer, mut seen) = (Vec::new(), Vec::new());
+        for &byte in bytes {
+            buffer.push(byte);
+            parser.parse(&buffer, OPEN, &mut batch).unwrap();
+            let slices = batch.slices(&buffer);
+            for n in 0..batch.len() {
+                seen.push(slices[batch.arguments_of(n)].iter().map(|arg| arg.to_vec()).collect::<Vec<_>>());
+            }
+            let taken = batch.bytes_of_first(batch.len());
+            batch.clear();
+            buffer.drain(..taken);
+            parser.consumed(taken);
+        }
+        seen.retain(|request| !request.is_empty());
+        assert_eq!(seen, [words(&["SET", "k", "v\r\nal"]), words(&["PING"]), words(&["QUIT"])]);
+    }
+}

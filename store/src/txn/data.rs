@@ -1,0 +1,98 @@
+//! What transactions work on: keys, the stream of effects, and the notes of the unit that is going on.
+
+use super::{Event, EventMask, Feed, Touched};
+use crate::hash::HashKey;
+use crate::keyspace::Keyspace;
+use crate::types::Thresholds;
+
+/// Everything a [`super::Txn`] can reach.
+pub(crate) struct Data {
+    pub(crate) keyspace: Keyspace,
+    pub(crate) feed: Feed,
+    pub(crate) rng: fastrand::Rng,
+    pub(crate) counters: DataCounters,
+    pub(crate) limits: DataLimits,
+    /// Changes since the last snapshot.
+    pub(crate) dirty: u64,
+    pub(crate) touched: Touched,
+    pub(crate) events_wanted: EventMask,
+    pub(crate) events: Vec<Event>,
+    pub(crate) hints: Hints,
+    /// What an access leaves at an entry.
+    pub(crate) access_clock: u32,
+    /// Whether the client asked to leave no traces of access (CLIENT NO-TOUCH).
+    pub(crate) quiet: bool,
+}
+
+/// Counts of what happened to keys.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct DataCounters {
+    /// Reads that found their key.
+    pub hits: u64,
+    /// Reads that did not.
+    pub misses: u64,
+    /// Keys that disappeared because of their date.
+    pub expired: u64,
+    /// Keys removed to make room.
+    pub evicted: u64,
+}
+
+/// What the configuration says about data.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct DataLimits {
+    pub(crate) thresholds: Thresholds,
+    /// Longest string in bytes.
+    pub(crate) bulk_max: usize,
+}
+
+/// Hashes of keys that were computed ahead of time.
+#[derive(Default)]
+pub(crate) struct Hints {
+    key: (usize, usize),
+    hash: u64,
+}
+
+impl Hints {
+    /// Says that the key in these bytes has this hash, until told otherwise. The bytes must stay where they are.
+    #[inline]
+    pub(crate) fn set(&mut self, key: &[u8], hash: u64) {
+        self.key = (key.as_ptr().addr(), key.len());
+        self.hash = hash;
+    }
+
+    /// Forgets what was said.
+    #[inline]
+    pub(crate) fn clear(&mut self) {
+        self.key = (0, 0);
+    }
+
+    #[inline]
+    pub(crate) fn hash(&self, keyspace: &Keyspace, db: usize, key: &[u8]) -> u64 {
+        if self.key == (key.as_ptr().addr(), key.len()) { self.hash } else { keyspace.db(db).hash(key) }
+    }
+}
+
+impl Data {
+    pub(crate) fn new(databases: usize, key: HashKey, seed: u64) -> Self {
+        Self {
+            keyspace: Keyspace::new(databases, key),
+            feed: Feed::default(),
+            rng: fastrand::Rng::with_seed(seed),
+            counters: DataCounters::default(),
+            limits: DataLimits { thresholds: Thresholds::default(), bulk_max: 512 << 20 },
+            dirty: 0,
+            touched: Touched::new(databases, key),
+            events_wanted: EventMask::default(),
+            events: Vec::new(),
+            hints: Hints::default(),
+            access_clock: 0,
+            quiet: false,
+        }
+    }
+
+    /// The hash of a key; all databases share one secret, so it is the same in each.
+    #[inline]
+    pub(crate) fn hash(&self, db: usize, key: &[u8]) -> u64 {
+        self.hints.hash(&self.keyspace, db, key)
+    }
+}

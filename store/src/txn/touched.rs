@@ -1,0 +1,113 @@
+//! Which keys a unit changed, as far as anybody wants to know.
+//!
+//! Waiting and watching clients say which keys they care about, the extension names a prefix. A write to any other key
+//! costs one comparison.
+
+use crate::hash::{ByteMap, HashKey};
+
+/// Keys somebody cares about, and those of them that were touched.
+pub(crate) struct Touched {
+    /// How many care about a key, by database.
+    wanted: Vec<ByteMap<u32>>,
+    /// How many wanted keys there are in all.
+    wanted_len: usize,
+    prefix: &'static [u8],
+    /// Note every key: a checker wants it.
+    all: bool,
+    keys: Vec<(usize, Box<[u8]>)>,
+    flushed: Vec<Flushed>,
+}
+
+/// Databases that changed as a whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Flushed {
+    /// All keys are gone.
+    Emptied(usize),
+    /// Two databases were exchanged.
+    Swapped(usize, usize),
+}
+
+impl Touched {
+    pub(crate) fn new(databases: usize, key: HashKey) -> Self {
+        Self {
+            wanted: (0..databases).map(|_| ByteMap::with_hasher(key)).collect(),
+            wanted_len: 0,
+            prefix: b"\0",
+            all: false,
+            keys: Vec::new(),
+            flushed: Vec::new(),
+        }
+    }
+
+    /// Also notes keys that begin with `prefix`.
+    pub(crate) fn set_prefix(&mut self, prefix: &'static [u8]) {
+        self.prefix = prefix;
+    }
+
+    /// What was noted, without taking it.
+    #[cfg(debug_assertions)]
+    pub(crate) fn noted(&self) -> &[(usize, Box<[u8]>)] {
+        &self.keys
+    }
+
+    /// Notes every key.
+    #[cfg(debug_assertions)]
+    pub(crate) fn note_all(&mut self) {
+        self.all = true;
+    }
+
+    /// Somebody begins to care about a key.
+    pub(crate) fn want(&mut self, db: usize, key: &[u8]) {
+        self.wanted_len += 1;
+        match self.wanted[db].get_mut(key) {
+            Some(count) => *count += 1,
+            None => {
+                self.wanted[db].insert(key.into(), 1);
+            }
+        }
+    }
+
+    /// Somebody does not care about a key any more.
+    pub(crate) fn unwant(&mut self, db: usize, key: &[u8]) {
+        self.wanted_len -= 1;
+        let count = self.wanted[db].get_mut(key).map_or(0, |count| {
+            *count -= 1;
+            *count
+        });
+        if count == 0 {
+            self.wanted[db].remove(key);
+        }
+    }
+
+    /// Notes that a key changed.
+    #[inline]
+    pub(crate) fn touch(&mut self, db: usize, key: &[u8]) {
+        let of_interest = (self.wanted_len > 0 && self.wanted[db].contains_key(key))
+            || self.all
+            || key.starts_with(self.prefix);
+        if of_interest {
+            self.keys.push((db, key.into()));
+        }
+    }
+
+    /// Notes that a database changed as a whole.
+    pub(crate) fn flush(&mut self, flushed: Flushed) {
+        self.flushed.push(flushed);
+    }
+
+    /// Whether nothing was noted.
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.keys.is_empty() && self.flushed.is_empty()
+    }
+
+    /// What was noted since the last call.
+    pub(crate) fn take(&mut self) -> (Vec<(usize, Box<[u8]>)>, Vec<Flushed>) {
+        (std::mem::take(&mut self.keys), std::mem::take(&mut self.flushed))
+    }
+
+    /// The keys of a database that somebody cares about.
+    pub(crate) fn wanted_in(&self, db: usize) -> Vec<Box<[u8]>> {
+        self.wanted[db].keys().cloned().collect()
+    }
+}

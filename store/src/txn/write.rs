@@ -1,0 +1,337 @@
+//! The writing half of a transaction.
+//!
+//! Two layers. The lower one (`put_text`, `list_or_new`, `take`, …) changes data and says nothing: commands use it and
+//! state one effect for all they did. The upper one (`hash_put`, `remove`, `expire_at`, …) changes data and states the
+//! effect at once: extensions use it, and can therefore not forget.
+
+use super::touched::Flushed;
+use super::{Event, EventClass, Txn};
+use crate::command::Fault;
+use crate::keyspace::{DateChange, Entry, Value, ViewMut};
+use crate::number::Digits;
+use crate::thin::Thin;
+use crate::types::hash::Hash;
+use crate::types::list::List;
+use crate::types::set::Set;
+use crate::types::zset::Zset;
+
+/// What a write does to the date of a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expiry {
+    /// The date stays as it is.
+    Keep,
+    /// The key has no date afterwards.
+    Never,
+    /// The key is gone after this, in Unix milliseconds.
+    At(u64),
+}
+
+impl From<Expiry> for DateChange {
+    fn from(expiry: Expiry) -> Self {
+        match expiry {
+            Expiry::Keep => Self::Keep,
+            Expiry::Never => Self::Set(None),
+            Expiry::At(date) => Self::Set(Some(date)),
+        }
+    }
+}
+
+impl Txn<'_> {
+    /// States an effect; see [`super::Feed`].
+    pub fn effect(&mut self, args: &[&[u8]]) {
+        self.data.feed.effect(self.db, args);
+    }
+
+    /// Whether anybody reads the stream of effects.
+    pub fn effects_wanted(&self) -> bool {
+        self.data.feed.is_wanted()
+    }
+
+    /// Notes that a key changed, and what happened to it.
+    #[inline]
+    pub fn changed(&mut self, key: &[u8], class: EventClass, event: &'static str) {
+        self.data.dirty += 1;
+        self.data.touched.touch(self.db, key);
+        self.event(key, class, event);
+    }
+
+    /// Counts further changes of the same kind: each member of an SADD is one.
+    pub fn changed_more(&mut self, count: usize) {
+        self.data.dirty += count as u64;
+    }
+
+    /// Says that something happened to a key, without counting a change.
+    #[inline]
+    pub fn event(&mut self, key: &[u8], class: EventClass, event: &'static str) {
+        if self.data.events_wanted.wants(class) {
+            self.data.events.push(Event { db: self.db, name: event, key: key.into() });
+        }
+    }
+
+    /// Wakes those who wait for a key, although no data changed: something became due.
+    pub fn signal(&mut self, key: &[u8]) {
+        self.data.touched.touch(self.db, key);
+    }
+
+    fn hash_for_write(&self, key: &[u8]) -> u64 {
+        self.data.hash(self.db, key)
+    }
+
+    /// Lets a key disappear because of its date.
+    pub(super) fn expire(&mut self, key: &[u8]) {
+        self.take(key);
+        self.data.counters.expired += 1;
+        self.effect(&[b"DEL", key]);
+        self.data.touched.touch(self.db, key);
+        self.event(key, EventClass::Expired, "expired");
+    }
+
+    /// Lets up to `limit` keys disappear whose date has passed, the earliest first; returns how many did.
+    pub(crate) fn expire_due(&mut self, limit: usize) -> usize {
+        let due = self.data.keyspace.db(self.db).due(self.now.wall_ms(), limit);
+        due.iter().for_each(|key| self.expire(key));
+        due.len()
+    }
+
+    /// Takes a key out, past its date or not, and returns it.
+    pub(crate) fn take(&mut self, key: &[u8]) -> Option<Entry> {
+        let hash = self.hash_for_write(key);
+        self.data.keyspace.db_mut(self.db).remove(hash, key)
+    }
+
+    /// Sets a key to a text, over whatever was there; says whether the key is new.
+    #[inline]
+    pub(crate) fn put_text(&mut self, key: &[u8], text: &[u8], expiry: Expiry) -> bool {
+        let hash = self.hash_for_write(key);
+        let new = !self.data.keyspace.db_mut(self.db).set_text(hash, key, text, expiry.into());
+        if new {
+            self.event(key, EventClass::New, "new");
+        }
+        new
+    }
+
+    /// Sets a key to a value, over whatever was there.
+    pub(crate) fn put_value(&mut self, key: &[u8], value: Value, expiry: Expiry) {
+        let hash = self.hash_for_write(key);
+        if !self.data.keyspace.db_mut(self.db).set_value(hash, key, value, expiry.into()) {
+            self.event(key, EventClass::New, "new");
+        }
+    }
+
+    /// Sets or clears the date of a key; says whether the key is there.
+    pub(crate) fn put_date(&mut self, key: &[u8], date: Option<u64>) -> bool {
+        let hash = self.hash_for_write(key);
+        self.data.keyspace.db_mut(self.db).set_date(hash, key, date)
+    }
+
+    /// Edits the string at a key in place; an absent key becomes an empty string first.
+    ///
+    /// # Errors
+    /// The key holds another type.
+    pub(crate) fn edit_text<R>(&mut self, key: &[u8], edit: impl FnOnce(&mut Thin<()>) -> R) -> Result<R, Fault> {
+        if self.entry(key).is_none() {
+            self.put_value(key, Value::Raw(Thin::new((), &[])), Expiry::Never);
+        }
+        let hash = self.hash_for_write(key);
+        let mut found = self.data.keyspace.db_mut(self.db).occupied(hash, key).ok_or(Fault::NoSuchKey)?;
+        found.update(|entry| entry.edit_text().map(edit)).ok_or(Fault::WrongType)
+    }
+
+    /// The value at a key, to be changed in place; a key past its date is not there.
+    pub(crate) fn value_mut(&mut self, key: &[u8]) -> Option<ViewMut<'_>> {
+        self.entry(key)?;
+        let hash = self.hash_for_write(key);
+        self.data.keyspace.db_mut(self.db).find_mut(hash, key)
+    }
+
+    fn value_or_new(&mut self, key: &[u8], new: fn() -> Value) -> Option<ViewMut<'_>> {
+        if self.entry(key).is_none() {
+            self.put_value(key, new(), Expiry::Never);
+        }
+        let hash = self.hash_for_write(key);
+        self.data.keyspace.db_mut(self.db).find_mut(hash, key)
+    }
+
+    /// The list at a key, to be changed.
+    ///
+    /// # Errors
+    /// The key holds another type.
+    pub(crate) fn list_mut(&mut self, key: &[u8]) -> Result<Option<&mut List>, Fault> {
+        match self.value_mut(key) {
+            None => Ok(None),
+            Some(ViewMut::List(list)) => Ok(Some(list)),
+            Some(_) => Err(Fault::WrongType),
+        }
+    }
+
+    /// The list at a key, created if absent; the caller puts something in.
+    ///
+    /// # Errors
+    /// The key holds another type.
+    pub(crate) fn list_or_new(&mut self, key: &[u8]) -> Result<&mut List, Fault> {
+        match self.value_or_new(key, || Value::List(Box::new(List::new()))) {
+            Some(ViewMut::List(list)) => Ok(list),
+            _ => Err(Fault::WrongType),
+        }
+    }
+
+    /// The set at a key, to be changed.
+    ///
+    /// # Errors
+    /// The key holds another type.
+    pub(crate) fn set_mut(&mut self, key: &[u8]) -> Result<Option<&mut Set>, Fault> {
+        match self.value_mut(key) {
+            None => Ok(None),
+            Some(ViewMut::Set(set)) => Ok(Some(set)),
+            Some(_) => Err(Fault::WrongType),
+        }
+    }
+
+    /// The set at a key, created if absent; the caller puts something in.
+    ///
+    /// # Errors
+    /// The key holds another type.
+    pub(crate) fn set_or_new(&mut self, key: &[u8]) -> Result<&mut Set, Fault> {
+        match self.value_or_new(key, || Value::Set(Set::new())) {
+            Some(ViewMut::Set(set)) => Ok(set),
+            _ => Err(Fault::WrongType),
+        }
+    }
+
+    /// The hash at a key, to be changed.
+    ///
+    /// # Errors
+    /// The key holds another type.
+    pub(crate) fn hash_mut(&mut self, key: &[u8]) -> Result<Option<&mut Hash>, Fault> {
+        match self.value_mut(key) {
+            None => Ok(None),
+            Some(ViewMut::Hash(hash)) => Ok(Some(hash)),
+            Some(_) => Err(Fault::WrongType),
+        }
+    }
+
+    /// The hash at a key, created if absent; the caller puts something in.
+    ///
+    /// # Errors
+    /// The key holds another type.
+    pub(crate) fn hash_or_new(&mut self, key: &[u8]) -> Result<&mut Hash, Fault> {
+        match self.value_or_new(key, || Value::Hash(Hash::new())) {
+            Some(ViewMut::Hash(hash)) => Ok(hash),
+            _ => Err(Fault::WrongType),
+        }
+    }
+
+    /// The sorted set at a key, to be changed.
+    ///
+    /// # Errors
+    /// The key holds another type.
+    pub(crate) fn zset_mut(&mut self, key: &[u8]) -> Result<Option<&mut Zset>, Fault> {
+        match self.value_mut(key) {
+            None => Ok(None),
+            Some(ViewMut::Zset(zset)) => Ok(Some(zset)),
+            Some(_) => Err(Fault::WrongType),
+        }
+    }
+
+    /// The sorted set at a key, created if absent; the caller puts something in.
+    ///
+    /// # Errors
+    /// The key holds another type.
+    pub(crate) fn zset_or_new(&mut self, key: &[u8]) -> Result<&mut Zset, Fault> {
+        match self.value_or_new(key, || Value::Zset(Zset::new())) {
+            Some(ViewMut::Zset(zset)) => Ok(zset),
+            _ => Err(Fault::WrongType),
+        }
+    }
+
+    /// Takes a collection out that has become empty, and says so.
+    pub(crate) fn drop_if_empty(&mut self, key: &[u8]) {
+        let empty = match self.value_mut(key) {
+            Some(ViewMut::List(list)) => list.len() == 0,
+            Some(ViewMut::Set(set)) => set.len() == 0,
+            Some(ViewMut::Hash(hash)) => hash.len() == 0,
+            Some(ViewMut::Zset(zset)) => zset.len() == 0,
+            Some(ViewMut::Text) | None => false,
+        };
+        if empty {
+            self.take(key);
+            self.event(key, EventClass::Generic, "del");
+        }
+    }
+
+    /// Empties a database; returns how many keys there were.
+    pub(crate) fn flush(&mut self, db: usize) -> usize {
+        let emptied = self.data.keyspace.take(db);
+        self.data.touched.flush(Flushed::Emptied(db));
+        emptied.len()
+    }
+
+    /// Exchanges two databases.
+    pub(crate) fn swap(&mut self, a: usize, b: usize) {
+        self.data.keyspace.swap(a, b);
+        self.data.touched.flush(Flushed::Swapped(a, b));
+    }
+
+    /// Sets fields of a hash, and states it.
+    ///
+    /// # Errors
+    /// The key holds another type.
+    pub fn hash_put(&mut self, key: &[u8], pairs: &[(&[u8], &[u8])]) -> Result<(), Fault> {
+        let (thresholds, hash_key) = (self.data.limits.thresholds, self.data.keyspace.hash_key());
+        let hash = self.hash_or_new(key)?;
+        for (field, value) in pairs {
+            hash.set(field, value, &thresholds, hash_key);
+        }
+        self.changed(key, EventClass::Hash, "hset");
+        if self.effects_wanted() {
+            let mut args: Vec<&[u8]> = vec![b"HSET", key];
+            args.extend(pairs.iter().flat_map(|(field, value)| [*field, *value]));
+            self.effect(&args);
+        }
+        Ok(())
+    }
+
+    /// Removes fields of a hash, and states it.
+    ///
+    /// # Errors
+    /// The key holds another type.
+    pub fn hash_remove(&mut self, key: &[u8], fields: &[&[u8]]) -> Result<(), Fault> {
+        let Some(hash) = self.hash_mut(key)? else { return Ok(()) };
+        let removed = fields.iter().filter(|field| hash.remove(field)).count();
+        if removed > 0 {
+            self.changed(key, EventClass::Hash, "hdel");
+            self.effect(&[&[b"HDEL", key], fields].concat());
+            self.drop_if_empty(key);
+        }
+        Ok(())
+    }
+
+    /// Removes a key, and states it; says whether it was there.
+    pub fn remove(&mut self, key: &[u8]) -> bool {
+        let removed = self.take(key).is_some();
+        if removed {
+            self.changed(key, EventClass::Generic, "del");
+            self.effect(&[b"DEL", key]);
+        }
+        removed
+    }
+
+    /// Gives a key a date, in Unix milliseconds, and states it; says whether it is there.
+    pub fn expire_at(&mut self, key: &[u8], date: u64) -> bool {
+        let found = self.put_date(key, Some(date));
+        if found {
+            self.changed(key, EventClass::Generic, "expire");
+            self.effect(&[b"PEXPIREAT", key, Digits::of(date as i64).as_bytes()]);
+        }
+        found
+    }
+
+    /// Takes the date of a key away, and states it.
+    pub fn persist(&mut self, key: &[u8]) {
+        if self.expires_at(key).flatten().is_some() {
+            self.put_date(key, None);
+            self.changed(key, EventClass::Generic, "persist");
+            self.effect(&[b"PERSIST", key]);
+        }
+    }
+}
