@@ -296,7 +296,9 @@ mod tests {
 
     #[test]
     fn size_classes_are_reached_exactly() {
-        for (wanted, given) in [(1, 16), (88, 96), (129, 160), (160, 160), (161, 192), (300, 320), (1000, 1024)] {
+        for (wanted, given) in
+            [(1, 16), (88, 96), (129, 160), (160, 160), (161, 192), (300, 320), (1000, 1024)]
+        {
             assert_eq!(size_class(wanted), given, "{wanted}");
         }
     }

@@ -86,7 +86,11 @@ impl<'a> Args<'a> {
     ///
     /// # Errors
     /// The argument is missing, no integer, or outside.
-    pub fn integer_in(&mut self, range: std::ops::RangeInclusive<i64>, text: &'static str) -> Result<i64, Fault> {
+    pub fn integer_in(
+        &mut self,
+        range: std::ops::RangeInclusive<i64>,
+        text: &'static str,
+    ) -> Result<i64, Fault> {
         parse_i64(self.bytes()?).filter(|value| range.contains(value)).ok_or_else(|| Fault::other(text))
     }
 
@@ -132,7 +136,8 @@ impl<'a> Args<'a> {
     /// # Errors
     /// The argument is missing, no integer, or negative.
     pub fn timeout_ms(&mut self) -> Result<Option<u64>, Fault> {
-        let value = parse_i64(self.bytes()?).ok_or_else(|| Fault::other("timeout is not an integer or out of range"))?;
+        let value = parse_i64(self.bytes()?)
+            .ok_or_else(|| Fault::other("timeout is not an integer or out of range"))?;
         timeout_ms(value as f64)
     }
 

@@ -57,7 +57,8 @@ impl Index {
         let id = self.all.len() as u16;
         self.all.push(Callable { row, container: None, id });
         self.children.push(id + 1);
-        for child in row.subcommands {
+        let help = (!row.subcommands.is_empty()).then_some(&crate::commands::HELP);
+        for child in row.subcommands.iter().chain(help) {
             let id = self.all.len() as u16;
             self.all.push(Callable { row: child, container: Some(row), id });
             self.children.push(0);
@@ -74,16 +75,18 @@ impl Index {
         let lower = lower.get_mut(..name.len())?;
         lower.copy_from_slice(name);
         lower.make_ascii_lowercase();
-        let id = self.by_name.find(self.key.hash(lower), |&id| {
-            self.all[id as usize].row.name.as_bytes() == &*lower
-        })?;
+        let id = self
+            .by_name
+            .find(self.key.hash(lower), |&id| self.all[id as usize].row.name.as_bytes() == &*lower)?;
         Some(self.all[*id as usize])
     }
 
     /// The subcommand of a container with this name, in any case.
     pub fn find_sub(&self, container: Callable, name: &[u8]) -> Option<Callable> {
-        let nth = container.row.subcommands.iter().position(|row| name.eq_ignore_ascii_case(row.name.as_bytes()))?;
-        Some(self.all[self.children[container.id as usize] as usize + nth])
+        let first = self.children[container.id as usize] as usize;
+        // The help stands behind the subcommands of the row.
+        let children = &self.all[first..=first + container.row.subcommands.len()];
+        children.iter().find(|child| name.eq_ignore_ascii_case(child.row.name.as_bytes())).copied()
     }
 
     /// The command by full name, `config|get` for a subcommand.

@@ -215,7 +215,12 @@ impl Command {
 
     /// A command that only has subcommands.
     pub const fn container(name: &'static str, group: Group, subcommands: &'static [Self]) -> Self {
-        Self { subcommands, arity: -2, cost: "Depends on subcommand.", ..Self::new(name, group, Handler::Container) }
+        Self {
+            subcommands,
+            arity: -2,
+            cost: "Depends on subcommand.",
+            ..Self::new(name, group, Handler::Container)
+        }
     }
 
     /// Sets the number of arguments.

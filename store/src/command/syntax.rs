@@ -188,13 +188,18 @@ mod tests {
 
     #[test]
     fn reads_every_form() {
-        let set = parse("key:k value:s [condition=(nx/NX|xx/XX)] [get/GET@6.2.0] [expiration=(seconds:i/EX|keepttl/KEEPTTL@6.0.0)]");
+        let set = parse(
+            "key:k value:s [condition=(nx/NX|xx/XX)] [get/GET@6.2.0] [expiration=(seconds:i/EX|keepttl/KEEPTTL@6.0.0)]",
+        );
         assert_eq!(set.len(), 5);
         assert_eq!((set[0].kind, set[0].key_spec), (Kind::Key, Some(0)));
         assert!(set[2].optional && set[2].kind == Kind::OneOf);
         assert_eq!(set[2].arguments[1].token.as_deref(), Some("XX"));
         assert_eq!((set[3].kind, set[3].since.as_deref()), (Kind::PureToken, Some("6.2.0")));
-        assert_eq!((set[4].arguments[0].kind, set[4].arguments[1].since.as_deref()), (Kind::Integer, Some("6.0.0")));
+        assert_eq!(
+            (set[4].arguments[0].kind, set[4].arguments[1].since.as_deref()),
+            (Kind::Integer, Some("6.0.0"))
+        );
         let sort = parse("key:k [pattern:p/GET*...] [data={score:d member:s}...] [destination:k/STORE#2]");
         assert!(sort[1].multiple && sort[1].multiple_token);
         assert!(sort[2].multiple && sort[2].arguments.len() == 2);

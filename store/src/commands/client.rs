@@ -10,7 +10,19 @@ pub(super) const ROWS: &[Command] = &[CLIENT];
 const CLIENT: Command = Command::container(
     "client",
     Group::Connection,
-    &[CLIENT_ID, CLIENT_SETNAME, CLIENT_GETNAME, CLIENT_LIST, CLIENT_INFO, CLIENT_KILL, CLIENT_UNBLOCK, CLIENT_REPLY, CLIENT_NO_EVICT, CLIENT_NO_TOUCH, CLIENT_SETINFO],
+    &[
+        CLIENT_ID,
+        CLIENT_SETNAME,
+        CLIENT_GETNAME,
+        CLIENT_LIST,
+        CLIENT_INFO,
+        CLIENT_KILL,
+        CLIENT_UNBLOCK,
+        CLIENT_REPLY,
+        CLIENT_NO_EVICT,
+        CLIENT_NO_TOUCH,
+        CLIENT_SETINFO,
+    ],
 )
 .since("2.4.0")
 .summary("A container for commands about connections.");
@@ -21,7 +33,6 @@ const CLIENT_ID: Command = Command::system("id", Group::Connection, client_id)
     .since("5.0.0")
     .cost("O(1)")
     .summary("Returns the number of the connection.");
-
 
 fn client_id(_engine: &mut Engine, client: ClientId, _args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     reply.integer(client.0 as i64);
@@ -35,7 +46,6 @@ const CLIENT_SETNAME: Command = Command::system("setname", Group::Connection, cl
     .cost("O(1)")
     .summary("Names the connection.")
     .syntax("connection-name:s");
-
 
 fn client_setname(engine: &mut Engine, client: ClientId, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     let name = args.bytes()?;
@@ -51,7 +61,6 @@ const CLIENT_GETNAME: Command = Command::system("getname", Group::Connection, cl
     .since("2.6.9")
     .cost("O(1)")
     .summary("Returns the name of the connection.");
-
 
 fn client_getname(engine: &mut Engine, client: ClientId, _args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     let name = &engine.session_mut(client)?.name;
@@ -150,7 +159,6 @@ const CLIENT_LIST: Command = Command::system("list", Group::Connection, client_l
     .syntax("[normal_master_replica_pubsub=(normal/\"normal\"|master/\"master\"|replica/\"replica\"|pubsub/\"pubsub\")/TYPE@5.0.0] [id={client-id:i...}/ID@6.2.0]")
     .tips(&["nondeterministic_output"]);
 
-
 fn client_list(engine: &mut Engine, _client: ClientId, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     let (mut class, mut ids) = (None, all_ids(engine));
     if args.left() >= 2 && args.word("TYPE") {
@@ -180,7 +188,6 @@ const CLIENT_INFO: Command = Command::system("info", Group::Connection, client_i
     .cost("O(1)")
     .summary("Describes the connection.")
     .tips(&["nondeterministic_output"]);
-
 
 fn client_info(engine: &mut Engine, client: ClientId, _args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     let now = engine.now().mono_ms;
@@ -250,7 +257,6 @@ const CLIENT_KILL: Command = Command::system("kill", Group::Connection, client_k
     .summary("Closes connections.")
     .syntax("filter=(ip:port:s|new-format=([client-id:i/ID@2.8.12]|[normal_master_slave_pubsub=(normal/\"normal\"|master/\"master\"@3.2.0|slave/\"slave\"|replica/\"replica\"@5.0.0|pubsub/\"pubsub\")/TYPE@2.8.12]|[username:s/USER]|[ip:port:s/ADDR]|[ip:port:s/LADDR@6.2.0]|[yes/no:s/SKIPME])...)");
 
-
 fn client_kill(engine: &mut Engine, client: ClientId, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     let old_form = args.left() == 1;
     let filter = if old_form {
@@ -287,7 +293,6 @@ const CLIENT_UNBLOCK: Command = Command::system("unblock", Group::Connection, cl
     .summary("Ends the waiting of another connection.")
     .syntax("client-id:i [timeout_error=(timeout/TIMEOUT|error/ERROR)]");
 
-
 fn client_unblock(engine: &mut Engine, _client: ClientId, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     let id = args.integer()?;
     let with_error = match args.rest() {
@@ -309,7 +314,6 @@ const CLIENT_REPLY: Command = Command::system("reply", Group::Connection, client
     .cost("O(1)")
     .summary("Switches replies off and on.")
     .syntax("on_off_skip=(on/ON|off/OFF|skip/SKIP)");
-
 
 fn client_reply(engine: &mut Engine, client: ClientId, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     let word = args.bytes()?;
@@ -345,7 +349,6 @@ const CLIENT_NO_EVICT: Command = Command::system("no-evict", Group::Connection, 
     .cost("O(1)")
     .summary("Excludes the connection from eviction.")
     .syntax("enabled=(on/ON|off/OFF)");
-
 
 fn client_no_evict(engine: &mut Engine, client: ClientId, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     engine.session_mut(client)?.no_evict = on_or_off(args.bytes()?)?;

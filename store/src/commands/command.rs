@@ -9,7 +9,14 @@ use crate::glob;
 pub(super) const ROWS: &[Command] = &[COMMAND_ROW];
 
 const COMMAND_ROW: Command = Command {
-    subcommands: &[COMMAND_COUNT, COMMAND_INFO, COMMAND_DOCS, COMMAND_LIST, COMMAND_GETKEYS, COMMAND_GETKEYSANDFLAGS],
+    subcommands: &[
+        COMMAND_COUNT,
+        COMMAND_INFO,
+        COMMAND_DOCS,
+        COMMAND_LIST,
+        COMMAND_GETKEYS,
+        COMMAND_GETKEYSANDFLAGS,
+    ],
     ..COMMAND
 };
 
@@ -21,7 +28,6 @@ const COMMAND: Command = Command::system("command", Group::Server, command)
     .cost("O(N) where N is the total number of Redis commands")
     .summary("Describes all commands.")
     .tips(&["nondeterministic_output_order"]);
-
 
 fn command(engine: &mut Engine, _client: ClientId, _args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     let all: Vec<Callable> = engine.index.top_level().collect();
@@ -38,7 +44,6 @@ const COMMAND_COUNT: Command = Command::system("count", Group::Server, command_c
     .cost("O(1)")
     .summary("Returns the number of commands.");
 
-
 fn command_count(engine: &mut Engine, _client: ClientId, _args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     reply.count(engine.index.top_level().count());
     Ok(Outcome::Done)
@@ -53,7 +58,6 @@ const COMMAND_INFO: Command = Command::system("info", Group::Server, command_inf
     .summary("Describes commands.")
     .syntax("[command-name:s...]")
     .tips(&["nondeterministic_output_order"]);
-
 
 fn command_info(engine: &mut Engine, client: ClientId, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     if args.left() == 0 {
@@ -131,7 +135,8 @@ fn write_info(callable: Callable, reply: &mut Reply<'_>) {
 }
 
 fn write_key_flags(flags: u16, reply: &mut Reply<'_>) {
-    let names: Vec<&str> = Key::NAMES.iter().filter(|(flag, _)| flags & flag != 0).map(|&(_, name)| name).collect();
+    let names: Vec<&str> =
+        Key::NAMES.iter().filter(|(flag, _)| flags & flag != 0).map(|&(_, name)| name).collect();
     reply.set(names.len());
     names.iter().for_each(|name| reply.status(name));
 }
@@ -192,7 +197,6 @@ const COMMAND_DOCS: Command = Command::system("docs", Group::Server, command_doc
     .syntax("[command-name:s...]")
     .tips(&["nondeterministic_output_order"]);
 
-
 fn command_docs(engine: &mut Engine, _client: ClientId, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     let named: Vec<Callable> = args.rest().iter().filter_map(|name| engine.index.find_full(name)).collect();
     let asked = !args.all().get(2..).unwrap_or_default().is_empty();
@@ -210,9 +214,12 @@ fn write_docs(callable: Callable, reply: &mut Reply<'_>) {
     let arguments = syntax::parse(row.syntax);
     let extras = usize::from(!arguments.is_empty()) + usize::from(!row.subcommands.is_empty());
     reply.map(4 + extras);
-    for (field, text) in
-        [("summary", row.summary), ("since", row.since), ("group", row.group.name()), ("complexity", row.cost)]
-    {
+    for (field, text) in [
+        ("summary", row.summary),
+        ("since", row.since),
+        ("group", row.group.name()),
+        ("complexity", row.cost),
+    ] {
         reply.bulk(field.as_bytes());
         reply.bulk(text.as_bytes());
     }
@@ -287,7 +294,6 @@ const COMMAND_LIST: Command = Command::system("list", Group::Server, command_lis
     .syntax("[filterby=(module-name:s/MODULE|category:s/ACLCAT|pattern:p/PATTERN)/FILTERBY]")
     .tips(&["nondeterministic_output_order"]);
 
-
 fn command_list(engine: &mut Engine, _client: ClientId, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     let mut keep: Box<dyn Fn(&Callable) -> bool> = Box::new(|_| true);
     if args.left() > 0 {
@@ -344,7 +350,6 @@ const COMMAND_GETKEYS: Command = Command::system("getkeys", Group::Server, comma
     .cost("O(N) where N is the number of arguments to the command")
     .summary("Returns the keys among the arguments of a command.");
 
-
 fn command_getkeys(engine: &mut Engine, _client: ClientId, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     let request = args.rest();
     let keys = keys_of(engine, request)?;
@@ -353,14 +358,14 @@ fn command_getkeys(engine: &mut Engine, _client: ClientId, mut args: Args<'_>, r
     Ok(Outcome::Done)
 }
 
-const COMMAND_GETKEYSANDFLAGS: Command = Command::system("getkeysandflags", Group::Server, command_getkeysandflags)
-    .arity(-4)
-    .flags(LOADING | STALE)
-    .categories(CONNECTION)
-    .since("7.0.0")
-    .cost("O(N) where N is the number of arguments to the command")
-    .summary("Returns the keys among the arguments of a command, and what it does with them.");
-
+const COMMAND_GETKEYSANDFLAGS: Command =
+    Command::system("getkeysandflags", Group::Server, command_getkeysandflags)
+        .arity(-4)
+        .flags(LOADING | STALE)
+        .categories(CONNECTION)
+        .since("7.0.0")
+        .cost("O(N) where N is the number of arguments to the command")
+        .summary("Returns the keys among the arguments of a command, and what it does with them.");
 
 fn command_getkeysandflags(
     engine: &mut Engine,

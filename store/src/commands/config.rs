@@ -6,9 +6,10 @@ use crate::engine::{ClientId, Engine, Output, Step};
 
 pub(super) const ROWS: &[Command] = &[CONFIG];
 
-const CONFIG: Command = Command::container("config", Group::Server, &[CONFIG_GET, CONFIG_SET, CONFIG_RESETSTAT])
-    .since("2.0.0")
-    .summary("A container for commands about the configuration.");
+const CONFIG: Command =
+    Command::container("config", Group::Server, &[CONFIG_GET, CONFIG_SET, CONFIG_RESETSTAT])
+        .since("2.0.0")
+        .summary("A container for commands about the configuration.");
 
 const CONFIG_GET: Command = Command::system("get", Group::Server, config_get)
     .arity(-3)
@@ -17,7 +18,6 @@ const CONFIG_GET: Command = Command::system("get", Group::Server, config_get)
     .cost("O(N) when N is the number of configuration parameters provided")
     .summary("Returns directives of the configuration.")
     .syntax("parameter={parameter:s}...");
-
 
 fn config_get(engine: &mut Engine, _client: ClientId, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     let mut found = std::collections::BTreeMap::new();
@@ -47,7 +47,6 @@ const CONFIG_SET: Command = Command::system("set", Group::Server, config_set)
     .syntax("parameter_value={parameter:s value:s}...")
     .tips(&["request_policy:all_nodes", "response_policy:all_succeeded"]);
 
-
 fn config_set(engine: &mut Engine, _client: ClientId, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     let pairs = args.rest();
     if !pairs.len().is_multiple_of(2) {
@@ -58,7 +57,8 @@ fn config_set(engine: &mut Engine, _client: ClientId, mut args: Args<'_>, reply:
     let mut names = Vec::new();
     for pair in pairs.chunks_exact(2) {
         let (name, value) = (String::from_utf8_lossy(pair[0]), String::from_utf8_lossy(pair[1]));
-        let unknown = || Fault::other(format!("Unknown option or number of arguments for CONFIG SET - '{name}'"));
+        let unknown =
+            || Fault::other(format!("Unknown option or number of arguments for CONFIG SET - '{name}'"));
         let directive = config::find(&name).ok_or_else(unknown)?;
         if directive.immutable {
             return Err(failed(&name, "can't set immutable config"));
@@ -92,7 +92,6 @@ const CONFIG_RESETSTAT: Command = Command::system("resetstat", Group::Server, co
     .since("2.0.0")
     .cost("O(1)")
     .summary("Begins the counters of INFO again.");
-
 
 fn config_resetstat(engine: &mut Engine, _client: ClientId, _args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     engine.stats.reset();

@@ -5,15 +5,7 @@ use crate::COMPATIBLE_WITH;
 use crate::engine::{ClientId, Engine, ReplyMode};
 use crate::number::parse_i64;
 
-pub(super) const ROWS: &[Command] = &[
-    PING,
-    ECHO,
-    SELECT,
-    QUIT,
-    RESET,
-    AUTH,
-    HELLO,
-];
+pub(super) const ROWS: &[Command] = &[PING, ECHO, SELECT, QUIT, RESET, AUTH, HELLO];
 
 const PING: Command = Command::system("ping", Group::Connection, ping)
     .arity(-1)
@@ -23,7 +15,6 @@ const PING: Command = Command::system("ping", Group::Connection, ping)
     .summary("Answers, to show that the connection works.")
     .syntax("[message:s]")
     .tips(&["request_policy:all_shards", "response_policy:all_succeeded"]);
-
 
 fn ping(engine: &mut Engine, client: ClientId, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     if args.left() > 1 {
@@ -51,7 +42,6 @@ const ECHO: Command = Command::system("echo", Group::Connection, echo)
     .summary("Returns its argument.")
     .syntax("message:s");
 
-
 fn echo(_engine: &mut Engine, _client: ClientId, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     reply.bulk(args.bytes()?);
     Ok(Outcome::Done)
@@ -64,7 +54,6 @@ const SELECT: Command = Command::system("select", Group::Connection, select)
     .cost("O(1)")
     .summary("Selects a database.")
     .syntax("index:i");
-
 
 fn select(engine: &mut Engine, client: ClientId, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     let index = args.integer_between(i64::from(i32::MIN), i64::from(i32::MAX))?;
@@ -82,7 +71,6 @@ const QUIT: Command = Command::system("quit", Group::Connection, quit)
     .cost("O(1)")
     .summary("Closes the connection.");
 
-
 fn quit(engine: &mut Engine, client: ClientId, _args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     engine.session_mut(client)?.closing = true;
     reply.ok();
@@ -95,7 +83,6 @@ const RESET: Command = Command::system("reset", Group::Connection, reset)
     .since("6.2.0")
     .cost("O(1)")
     .summary("Resets the connection to how it began.");
-
 
 fn reset(engine: &mut Engine, client: ClientId, _args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     engine.unsubscribe_all(client);
@@ -142,7 +129,6 @@ const AUTH: Command = Command::system("auth", Group::Connection, auth)
     .summary("Authenticates the connection.")
     .syntax("[username:s@6.0.0] password:s");
 
-
 fn auth(engine: &mut Engine, client: ClientId, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     match *args.rest() {
         [password] => {
@@ -174,8 +160,9 @@ const HELLO: Command = Command::system("hello", Group::Connection, hello)
     .since("6.0.0")
     .cost("O(1)")
     .summary("Switches the protocol, and optionally authenticates and names the connection.")
-    .syntax("[arguments={protover:i [username_password={username:s password:s}/AUTH] [clientname:s/SETNAME]}]");
-
+    .syntax(
+        "[arguments={protover:i [username_password={username:s password:s}/AUTH] [clientname:s/SETNAME]}]",
+    );
 
 fn hello(engine: &mut Engine, client: ClientId, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     let mut protocol = None;

@@ -7,9 +7,7 @@ use crate::glob;
 use crate::keyspace::digest;
 use crate::txn::Expiry;
 
-pub(super) const ROWS: &[Command] = &[
-    DEBUG,
-];
+pub(super) const ROWS: &[Command] = &[DEBUG];
 
 /// Keys that one DEBUG POPULATE may make.
 const POPULATE_MAX: i64 = 1 << 30;
@@ -20,7 +18,6 @@ const DEBUG: Command = Command::system("debug", Group::Server, debug)
     .since("1.0.0")
     .cost("Depends on subcommand.")
     .summary("Helps to test and debug the server.");
-
 
 fn debug(engine: &mut Engine, client: ClientId, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     let word = args.bytes()?.to_ascii_lowercase();
@@ -51,7 +48,8 @@ fn debug(engine: &mut Engine, client: ClientId, mut args: Args<'_>, reply: &mut 
             Ok(Outcome::Done)
         }
         _ => Err(Fault::Raw(
-            [b"unknown subcommand or wrong number of arguments for '", &*word, b"'. Try DEBUG HELP."].concat(),
+            [b"unknown subcommand or wrong number of arguments for '", &*word, b"'. Try DEBUG HELP."]
+                .concat(),
         )),
     }
 }
@@ -119,6 +117,7 @@ fn protocol(mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     match &*word {
         b"string" => reply.bulk(b"Hello World"),
         b"integer" => reply.integer(12345),
+        #[expect(clippy::approx_constant, reason = "the number that client libraries test for")]
         b"double" => reply.double(3.141),
         b"null" => reply.null(),
         b"array" => {

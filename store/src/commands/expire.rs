@@ -4,17 +4,8 @@ use super::prelude::*;
 use crate::number::parse_i64;
 use crate::txn::Origin;
 
-pub(super) const ROWS: &[Command] = &[
-    EXPIRE,
-    EXPIREAT,
-    PEXPIRE,
-    PEXPIREAT,
-    TTL,
-    PTTL,
-    EXPIRETIME,
-    PEXPIRETIME,
-    PERSIST,
-];
+pub(super) const ROWS: &[Command] =
+    &[EXPIRE, EXPIREAT, PEXPIRE, PEXPIREAT, TTL, PTTL, EXPIRETIME, PEXPIRETIME, PERSIST];
 
 /// How a command writes a time.
 #[derive(Clone, Copy)]
@@ -105,7 +96,6 @@ const EXPIRE: Command = Command::data("expire", Group::Generic, expire)
     .summary("Lets a key expire after seconds.")
     .syntax("key:k seconds:i [condition=(nx/NX|xx/XX|gt/GT|lt/LT)@7.0.0]");
 
-
 fn expire(txn: &mut Txn<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     set_date(txn, args, reply, Form { command: "expire", seconds: true, relative: true })
 }
@@ -118,7 +108,6 @@ const EXPIREAT: Command = Command::data("expireat", Group::Generic, expireat)
     .cost("O(1)")
     .summary("Lets a key expire at a Unix time in seconds.")
     .syntax("key:k unix-time-seconds:t [condition=(nx/NX|xx/XX|gt/GT|lt/LT)@7.0.0]");
-
 
 fn expireat(txn: &mut Txn<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     set_date(txn, args, reply, Form { command: "expireat", seconds: true, relative: false })
@@ -133,7 +122,6 @@ const PEXPIRE: Command = Command::data("pexpire", Group::Generic, pexpire)
     .summary("Lets a key expire after milliseconds.")
     .syntax("key:k milliseconds:i [condition=(nx/NX|xx/XX|gt/GT|lt/LT)@7.0.0]");
 
-
 fn pexpire(txn: &mut Txn<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     set_date(txn, args, reply, Form { command: "pexpire", seconds: false, relative: true })
 }
@@ -147,13 +135,17 @@ const PEXPIREAT: Command = Command::data("pexpireat", Group::Generic, pexpireat)
     .summary("Lets a key expire at a Unix time in milliseconds.")
     .syntax("key:k unix-time-milliseconds:t [condition=(nx/NX|xx/XX|gt/GT|lt/LT)@7.0.0]");
 
-
 fn pexpireat(txn: &mut Txn<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     set_date(txn, args, reply, Form { command: "pexpireat", seconds: false, relative: false })
 }
 
 /// Replies with the date of a key, made into what the client asked for; -1 without a date, -2 without a key.
-fn reply_date(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>, made: impl Fn(u64, u64) -> u64) -> Run {
+fn reply_date(
+    txn: &mut Txn<'_>,
+    mut args: Args<'_>,
+    reply: &mut Reply<'_>,
+    made: impl Fn(u64, u64) -> u64,
+) -> Run {
     let key = args.key()?;
     let now_ms = txn.now().wall_ms();
     reply.integer(match txn.expires_at(key) {
@@ -174,7 +166,6 @@ const TTL: Command = Command::data("ttl", Group::Generic, ttl)
     .syntax("key:k")
     .tips(&["nondeterministic_output"]);
 
-
 fn ttl(txn: &mut Txn<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     reply_date(txn, args, reply, |date, now| (date.saturating_sub(now).saturating_add(500)) / 1000)
 }
@@ -189,7 +180,6 @@ const PTTL: Command = Command::data("pttl", Group::Generic, pttl)
     .syntax("key:k")
     .tips(&["nondeterministic_output"]);
 
-
 fn pttl(txn: &mut Txn<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     reply_date(txn, args, reply, |date, now| date.saturating_sub(now))
 }
@@ -202,7 +192,6 @@ const EXPIRETIME: Command = Command::data("expiretime", Group::Generic, expireti
     .cost("O(1)")
     .summary("Returns the Unix time in seconds at which a key expires.")
     .syntax("key:k");
-
 
 fn expiretime(txn: &mut Txn<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     reply_date(txn, args, reply, |date, _| (date.saturating_add(500)) / 1000)
@@ -217,7 +206,6 @@ const PEXPIRETIME: Command = Command::data("pexpiretime", Group::Generic, pexpir
     .summary("Returns the Unix time in milliseconds at which a key expires.")
     .syntax("key:k");
 
-
 fn pexpiretime(txn: &mut Txn<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     reply_date(txn, args, reply, |date, _| date)
 }
@@ -231,7 +219,6 @@ const PERSIST: Command = Command::data("persist", Group::Generic, persist)
     .cost("O(1)")
     .summary("Removes the expiry of a key.")
     .syntax("key:k");
-
 
 fn persist(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     let key = args.key()?;

@@ -49,7 +49,6 @@ const HSET: Command = Command::data("hset", Group::Hash, hset)
     .summary("Sets fields of a hash, and creates it if need be.")
     .syntax("key:k field_value={field:s value:s}...");
 
-
 fn hset(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     let new = set_fields(txn, &mut args, "hset")?;
     reply.count(new);
@@ -66,7 +65,6 @@ const HMSET: Command = Command::data("hmset", Group::Hash, hmset)
     .summary("Sets several fields of a hash.")
     .syntax("key:k field_value={field:s value:s}...");
 
-
 fn hmset(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     set_fields(txn, &mut args, "hmset")?;
     reply.ok();
@@ -82,7 +80,6 @@ const HSETNX: Command = Command::data("hsetnx", Group::Hash, hsetnx)
     .cost("O(1)")
     .summary("Sets a field of a hash if it does not exist.")
     .syntax("key:k field:s value:s");
-
 
 fn hsetnx(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     let (key, field, value) = (args.key()?, args.bytes()?, args.bytes()?);
@@ -106,7 +103,6 @@ const HGET: Command = Command::data("hget", Group::Hash, hget)
     .summary("Returns the value of a field of a hash.")
     .syntax("key:k field:s");
 
-
 fn hget(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     let (key, field) = (args.key()?, args.bytes()?);
     let value = txn.hash(key)?.and_then(|hash| hash.get(field));
@@ -122,7 +118,6 @@ const HMGET: Command = Command::data("hmget", Group::Hash, hmget)
     .cost("O(N) where N is the number of fields being requested.")
     .summary("Returns the values of several fields of a hash.")
     .syntax("key:k field:s...");
-
 
 fn hmget(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     let key = args.key()?;
@@ -145,7 +140,6 @@ const HDEL: Command = Command::data("hdel", Group::Hash, hdel)
     .cost("O(N) where N is the number of fields to be removed.")
     .summary("Removes fields of a hash.")
     .syntax("key:k field:s...");
-
 
 fn hdel(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     let key = args.key()?;
@@ -172,7 +166,6 @@ const HEXISTS: Command = Command::data("hexists", Group::Hash, hexists)
     .summary("Says whether a hash has a field.")
     .syntax("key:k field:s");
 
-
 fn hexists(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     let (key, field) = (args.key()?, args.bytes()?);
     reply.flag(txn.hash(key)?.is_some_and(|hash| hash.get(field).is_some()));
@@ -188,7 +181,6 @@ const HLEN: Command = Command::data("hlen", Group::Hash, hlen)
     .summary("Returns the number of fields of a hash.")
     .syntax("key:k");
 
-
 fn hlen(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     let key = args.key()?;
     reply.count(txn.hash(key)?.map_or(0, Hash::len));
@@ -203,7 +195,6 @@ const HSTRLEN: Command = Command::data("hstrlen", Group::Hash, hstrlen)
     .cost("O(1)")
     .summary("Returns the length of the value of a field of a hash.")
     .syntax("key:k field:s");
-
 
 fn hstrlen(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     let (key, field) = (args.key()?, args.bytes()?);
@@ -221,7 +212,6 @@ const HGETALL: Command = Command::data("hgetall", Group::Hash, hgetall)
     .summary("Returns all fields of a hash with their values.")
     .syntax("key:k")
     .tips(&["nondeterministic_output_order"]);
-
 
 fn hgetall(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     let key = args.key()?;
@@ -247,7 +237,6 @@ const HKEYS: Command = Command::data("hkeys", Group::Hash, hkeys)
     .syntax("key:k")
     .tips(&["nondeterministic_output_order"]);
 
-
 fn hkeys(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     let key = args.key()?;
     let hash = txn.hash(key)?;
@@ -266,7 +255,6 @@ const HVALS: Command = Command::data("hvals", Group::Hash, hvals)
     .syntax("key:k")
     .tips(&["nondeterministic_output_order"]);
 
-
 fn hvals(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     let key = args.key()?;
     let hash = txn.hash(key)?;
@@ -284,7 +272,6 @@ const HINCRBY: Command = Command::data("hincrby", Group::Hash, hincrby)
     .cost("O(1)")
     .summary("Increments the integer in a field of a hash; an absent field counts as 0.")
     .syntax("key:k field:s increment:i");
-
 
 fn hincrby(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     let (key, field, by) = (args.key()?, args.bytes()?, args.integer()?);
@@ -308,7 +295,6 @@ const HINCRBYFLOAT: Command = Command::data("hincrbyfloat", Group::Hash, hincrby
     .cost("O(1)")
     .summary("Increments the number in a field of a hash by a float; an absent field counts as 0.")
     .syntax("key:k field:s increment:d");
-
 
 fn hincrbyfloat(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     let (key, field, by) = (args.key()?, args.bytes()?, args.bytes()?);
@@ -340,7 +326,6 @@ const HSCAN: Command = Command::data("hscan", Group::Hash, hscan)
     .summary("Walks over the fields of a hash.")
     .syntax("key:k cursor:i [pattern:p/MATCH] [count:i/COUNT]")
     .tips(&["nondeterministic_output"]);
-
 
 fn hscan(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     let key = args.key()?;
@@ -378,7 +363,6 @@ const HRANDFIELD: Command = Command::data("hrandfield", Group::Hash, hrandfield)
     .summary("Returns random fields of a hash.")
     .syntax("key:k [options={count:i [withvalues/WITHVALUES]}]")
     .tips(&["nondeterministic_output"]);
-
 
 fn hrandfield(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     let key = args.key()?;

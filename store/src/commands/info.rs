@@ -6,12 +6,13 @@ use super::prelude::*;
 use crate::COMPATIBLE_WITH;
 use crate::engine::{ClientId, Engine, Facts};
 
-pub(super) const ROWS: &[Command] = &[
-    INFO,
-];
+pub(super) const ROWS: &[Command] = &[INFO];
+
+/// Writes the lines of a section.
+type Section = fn(&Engine, &Facts, &mut String);
 
 /// Sections in their order; the flag says whether INFO without arguments shows them.
-const SECTIONS: &[(&str, bool, fn(&Engine, &Facts, &mut String))] = &[
+const SECTIONS: &[(&str, bool, Section)] = &[
     ("server", true, server),
     ("clients", true, clients),
     ("memory", true, memory),
@@ -36,7 +37,6 @@ const INFO: Command = Command::system("info", Group::Server, info)
     .summary("Reports the state of the server.")
     .syntax("[section:s...]")
     .tips(&["nondeterministic_output", "request_policy:all_shards", "response_policy:special"]);
-
 
 fn info(engine: &mut Engine, _client: ClientId, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     let asked: Vec<String> =
@@ -119,14 +119,18 @@ fn clients(engine: &Engine, _facts: &Facts, text: &mut String) {
 fn human(bytes: u64) -> String {
     let units = [(1 << 40, "T"), (1 << 30, "G"), (1 << 20, "M"), (1 << 10, "K")];
     let unit = units.iter().find(|(size, _)| bytes >= *size);
-    unit.map_or_else(|| format!("{bytes}B"), |(size, name)| format!("{:.2}{name}", bytes as f64 / *size as f64))
+    unit.map_or_else(
+        || format!("{bytes}B"),
+        |(size, name)| format!("{:.2}{name}", bytes as f64 / *size as f64),
+    )
 }
 
 fn memory(engine: &Engine, facts: &Facts, text: &mut String) {
     let used = engine.host.memory_used() as u64;
     let databases = (0..engine.data.keyspace.count()).map(|index| engine.data.keyspace.db(index));
     let overhead: usize = databases.map(|database| database.overhead()).sum();
-    let buffers: usize = engine.sessions.values().map(|s| s.peer.gauges.query_capacity() + s.peer.gauges.output()).sum();
+    let buffers: usize =
+        engine.sessions.values().map(|s| s.peer.gauges.query_capacity() + s.peer.gauges.output()).sum();
     let maxmemory = engine.config().maxmemory();
     let part = |a: u64, b: u64| if b == 0 { 0.0 } else { a as f64 / b as f64 };
     let peak = facts.memory_peak.max(used);

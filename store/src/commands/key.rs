@@ -9,22 +9,8 @@ use crate::table::Keyed;
 use crate::txn::Expiry;
 
 pub(super) const ROWS: &[Command] = &[
-    DEL,
-    UNLINK,
-    EXISTS,
-    TOUCH,
-    TYPE,
-    KEYS,
-    SCAN,
-    RANDOMKEY,
-    RENAME,
-    RENAMENX,
-    MOVE,
-    COPY,
-    DBSIZE,
-    FLUSHDB,
-    FLUSHALL,
-    SWAPDB,
+    DEL, UNLINK, EXISTS, TOUCH, TYPE, KEYS, SCAN, RANDOMKEY, RENAME, RENAMENX, MOVE, COPY, DBSIZE, FLUSHDB,
+    FLUSHALL, SWAPDB,
 ];
 
 /// Random draws before RANDOMKEY gives up finding a key that is not past its date.
@@ -40,7 +26,6 @@ const DEL: Command = Command::data("del", Group::Generic, del)
     .summary("Deletes keys.")
     .syntax("key:k...")
     .tips(&["request_policy:multi_shard", "response_policy:agg_sum"]);
-
 
 fn del(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     let deleted = args.rest().iter().filter(|key| delete(txn, key)).count();
@@ -58,7 +43,6 @@ const UNLINK: Command = Command::data("unlink", Group::Generic, del)
     .summary("Deletes keys; their memory is freed later if that takes long.")
     .syntax("key:k...")
     .tips(&["request_policy:multi_shard", "response_policy:agg_sum"]);
-
 
 fn delete(txn: &mut Txn<'_>, key: &[u8]) -> bool {
     let found = txn.exists(key);
@@ -79,7 +63,6 @@ const EXISTS: Command = Command::data("exists", Group::Generic, exists)
     .syntax("key:k...")
     .tips(&["request_policy:multi_shard", "response_policy:agg_sum"]);
 
-
 fn exists(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     reply.count(args.rest().iter().filter(|key| txn.entry_for_reading(key).is_some()).count());
     Ok(Outcome::Done)
@@ -95,7 +78,6 @@ const TOUCH: Command = Command::data("touch", Group::Generic, exists)
     .syntax("key:k...")
     .tips(&["request_policy:multi_shard", "response_policy:agg_sum"]);
 
-
 const TYPE: Command = Command::data("type", Group::Generic, type_of)
     .arity(2)
     .flags(READONLY | FAST)
@@ -104,7 +86,6 @@ const TYPE: Command = Command::data("type", Group::Generic, type_of)
     .cost("O(1)")
     .summary("Returns the type of the value of a key.")
     .syntax("key:k");
-
 
 fn type_of(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     let key = args.key()?;
@@ -121,7 +102,6 @@ const KEYS: Command = Command::data("keys", Group::Generic, keys)
     .summary("Returns all keys that match a pattern.")
     .syntax("pattern:p")
     .tips(&["request_policy:all_shards", "nondeterministic_output_order"]);
-
 
 fn keys(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     let pattern = args.bytes()?;
@@ -141,7 +121,6 @@ const SCAN: Command = Command::data("scan", Group::Generic, scan)
     .syntax("cursor:i [pattern:p/MATCH] [count:i/COUNT] [type:s/TYPE@6.0.0]")
     .tips(&["nondeterministic_output", "request_policy:special"]);
 
-
 fn scan(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     let mut walk = Walk::cursor(&mut args)?;
     walk.options(&mut args, true, None)?;
@@ -152,8 +131,7 @@ fn scan(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
         let next = txn.database().walk(position, |entry| {
             seen += 1;
             let key = entry.key();
-            let type_matches =
-                walk.kind.is_none_or(|kind| is_word(kind, ValueType::of(entry.view()).name()));
+            let type_matches = walk.kind.is_none_or(|kind| is_word(kind, ValueType::of(entry.view()).name()));
             if entry.expires_at().is_some_and(|date| date <= now_ms) {
                 expired.push(key.to_vec());
             } else if walk.accepts(key) && type_matches {
@@ -176,7 +154,6 @@ const RANDOMKEY: Command = Command::data("randomkey", Group::Generic, randomkey)
     .cost("O(1)")
     .summary("Returns a random key.")
     .tips(&["request_policy:all_shards", "nondeterministic_output"]);
-
 
 fn randomkey(txn: &mut Txn<'_>, _args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     let mut rng = txn.rng().fork();
@@ -201,7 +178,6 @@ const RENAME: Command = Command::data("rename", Group::Generic, rename)
     .summary("Renames a key; a key with the new name is replaced.")
     .syntax("key:k newkey:k#1");
 
-
 fn rename(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     let (from, to) = (args.key()?, args.key()?);
     if !txn.exists(from) {
@@ -224,7 +200,6 @@ const RENAMENX: Command = Command::data("renamenx", Group::Generic, renamenx)
     .cost("O(1)")
     .summary("Renames a key if no key has the new name.")
     .syntax("key:k newkey:k#1");
-
 
 fn renamenx(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     let (from, to) = (args.key()?, args.key()?);
@@ -270,7 +245,6 @@ const MOVE: Command = Command::data("move", Group::Generic, move_to_db)
     .summary("Moves a key to another database.")
     .syntax("key:k db:i");
 
-
 fn move_to_db(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     let (key, target) = (args.key()?, args.bytes()?);
     let target = db_index(txn, target, "DB index is out of range")?;
@@ -302,7 +276,6 @@ const COPY: Command = Command::data("copy", Group::Generic, copy)
     .cost("O(N) worst case for collections")
     .summary("Copies a key with its value and expiry.")
     .syntax("source:k destination:k#1 [destination-db:i/DB] [replace/REPLACE]");
-
 
 fn copy(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     let (from, to) = (args.key()?, args.key()?);
@@ -348,7 +321,6 @@ const DBSIZE: Command = Command::data("dbsize", Group::Server, dbsize)
     .summary("Returns the number of keys of the database.")
     .tips(&["request_policy:all_shards", "response_policy:agg_sum"]);
 
-
 fn dbsize(txn: &mut Txn<'_>, _args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     reply.count(txn.database().len());
     Ok(Outcome::Done)
@@ -371,7 +343,6 @@ const FLUSHDB: Command = Command::data("flushdb", Group::Server, flushdb)
     .syntax("[async=(async/ASYNC@4.0.0|sync/SYNC@6.2.0)]")
     .tips(&["request_policy:all_shards", "response_policy:all_succeeded"]);
 
-
 fn flushdb(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     flush_option(&mut args)?;
     let removed = txn.flush(txn.db());
@@ -392,7 +363,6 @@ const FLUSHALL: Command = Command::data("flushall", Group::Server, flushall)
     .syntax("[async=(async/ASYNC@4.0.0|sync/SYNC@6.2.0)]")
     .tips(&["request_policy:all_shards", "response_policy:all_succeeded"]);
 
-
 fn flushall(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     flush_option(&mut args)?;
     let removed: usize = (0..txn.db_count()).map(|db| txn.flush(db)).sum();
@@ -410,7 +380,6 @@ const SWAPDB: Command = Command::data("swapdb", Group::Server, swapdb)
     .cost("O(N) where N is the count of clients watching or blocking on keys from both databases.")
     .summary("Exchanges two databases.")
     .syntax("index1:i index2:i");
-
 
 fn swapdb(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     let mut index = |text: &'static str| {

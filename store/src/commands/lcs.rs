@@ -2,9 +2,7 @@
 
 use super::prelude::*;
 
-pub(super) const ROWS: &[Command] = &[
-    LCS,
-];
+pub(super) const ROWS: &[Command] = &[LCS];
 
 #[derive(Default)]
 struct Options {
@@ -106,7 +104,6 @@ const LCS: Command = Command::data("lcs", Group::String, lcs)
     .cost("O(N*M) where N and M are the lengths of s1 and s2, respectively")
     .summary("Finds the longest common subsequence of two strings.")
     .syntax("key1:k key2:k [len/LEN] [idx/IDX] [len:i/MINMATCHLEN] [withmatchlen/WITHMATCHLEN]");
-
 
 fn lcs(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     let (first, second) = (args.key()?, args.key()?);

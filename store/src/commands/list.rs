@@ -4,22 +4,8 @@ use super::prelude::*;
 use super::ranges::index_range;
 use crate::types::list::{End, List};
 
-pub(super) const ROWS: &[Command] = &[
-    LPUSH,
-    RPUSH,
-    LPUSHX,
-    RPUSHX,
-    LPOP,
-    RPOP,
-    LLEN,
-    LINDEX,
-    LSET,
-    LINSERT,
-    LRANGE,
-    LTRIM,
-    LREM,
-    LPOS,
-];
+pub(super) const ROWS: &[Command] =
+    &[LPUSH, RPUSH, LPUSHX, RPUSHX, LPOP, RPOP, LLEN, LINDEX, LSET, LINSERT, LRANGE, LTRIM, LREM, LPOS];
 
 /// The events of an end.
 pub(super) fn push_event(end: End) -> &'static str {
@@ -41,7 +27,6 @@ const LPUSH: Command = Command::data("lpush", Group::List, lpush)
     .summary("Adds elements at the front of a list.")
     .syntax("key:k element:s...");
 
-
 fn lpush(txn: &mut Txn<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     push(txn, args, reply, End::Left, false)
 }
@@ -55,7 +40,6 @@ const RPUSH: Command = Command::data("rpush", Group::List, rpush)
     .cost("O(1) for each element added")
     .summary("Adds elements at the end of a list.")
     .syntax("key:k element:s...");
-
 
 fn rpush(txn: &mut Txn<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     push(txn, args, reply, End::Right, false)
@@ -71,7 +55,6 @@ const LPUSHX: Command = Command::data("lpushx", Group::List, lpushx)
     .summary("Adds elements at the front of a list, if it exists.")
     .syntax("key:k element:s...");
 
-
 fn lpushx(txn: &mut Txn<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     push(txn, args, reply, End::Left, true)
 }
@@ -85,7 +68,6 @@ const RPUSHX: Command = Command::data("rpushx", Group::List, rpushx)
     .cost("O(1) for each element added")
     .summary("Adds elements at the end of a list, if it exists.")
     .syntax("key:k element:s...");
-
 
 fn rpushx(txn: &mut Txn<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     push(txn, args, reply, End::Right, true)
@@ -117,7 +99,6 @@ const LPOP: Command = Command::data("lpop", Group::List, lpop)
     .summary("Removes elements from the front of a list and returns them.")
     .syntax("key:k [count:i@6.2.0]");
 
-
 fn lpop(txn: &mut Txn<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     pop(txn, args, reply, End::Left, "lpop")
 }
@@ -131,7 +112,6 @@ const RPOP: Command = Command::data("rpop", Group::List, rpop)
     .cost("O(N) where N is the number of elements returned")
     .summary("Removes elements from the end of a list and returns them.")
     .syntax("key:k [count:i@6.2.0]");
-
 
 fn rpop(txn: &mut Txn<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     pop(txn, args, reply, End::Right, "rpop")
@@ -195,7 +175,6 @@ const LLEN: Command = Command::data("llen", Group::List, llen)
     .summary("Returns the length of a list.")
     .syntax("key:k");
 
-
 fn llen(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     let key = args.key()?;
     reply.count(txn.list(key)?.map_or(0, List::len));
@@ -217,7 +196,6 @@ const LINDEX: Command = Command::data("lindex", Group::List, lindex)
     .summary("Returns the element at an index of a list.")
     .syntax("key:k index:i");
 
-
 fn lindex(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     let key = args.key()?;
     let Some(list) = txn.list(key)? else {
@@ -238,7 +216,6 @@ const LSET: Command = Command::data("lset", Group::List, lset)
     .cost("O(N)")
     .summary("Replaces the element at an index of a list.")
     .syntax("key:k index:i element:s");
-
 
 fn lset(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     let key = args.key()?;
@@ -262,7 +239,6 @@ const LINSERT: Command = Command::data("linsert", Group::List, linsert)
     .cost("O(N)")
     .summary("Inserts an element before or after another one.")
     .syntax("key:k where=(before/BEFORE|after/AFTER) pivot:s element:s");
-
 
 fn linsert(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     let (key, place, pivot, element) = (args.key()?, args.bytes()?, args.bytes()?, args.bytes()?);
@@ -295,7 +271,6 @@ const LRANGE: Command = Command::data("lrange", Group::List, lrange)
     .summary("Returns the elements of a list between two indices.")
     .syntax("key:k start:i stop:i");
 
-
 fn lrange(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     let (key, start, stop) = (args.key()?, args.integer()?, args.integer()?);
     let Some(list) = txn.list(key)? else {
@@ -317,7 +292,6 @@ const LTRIM: Command = Command::data("ltrim", Group::List, ltrim)
     .cost("O(N) where N is the number of elements to be removed by the operation.")
     .summary("Keeps the elements of a list between two indices and removes the others.")
     .syntax("key:k start:i stop:i");
-
 
 fn ltrim(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     let (key, start, stop) = (args.key()?, args.integer()?, args.integer()?);
@@ -356,7 +330,6 @@ const LREM: Command = Command::data("lrem", Group::List, lrem)
     .summary("Removes elements of a list by value.")
     .syntax("key:k count:i element:s");
 
-
 fn lrem(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     let (key, count, element) = (args.key()?, args.integer()?, args.bytes()?);
     let Some(list) = txn.list_mut(key)? else {
@@ -364,8 +337,12 @@ fn lrem(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
         return Ok(Outcome::Done);
     };
     let limit = if count == 0 { usize::MAX } else { count.unsigned_abs() as usize };
-    let mut found: Vec<usize> =
-        list.iter_from(0).enumerate().filter(|(_, other)| **other == *element).map(|(index, _)| index).collect();
+    let mut found: Vec<usize> = list
+        .iter_from(0)
+        .enumerate()
+        .filter(|(_, other)| **other == *element)
+        .map(|(index, _)| index)
+        .collect();
     let surplus = found.len().saturating_sub(limit);
     if count < 0 {
         found.drain(..surplus);
@@ -450,7 +427,6 @@ const LPOS: Command = Command::data("lpos", Group::List, lpos)
     .cost("O(N)")
     .summary("Returns where an element stands in a list.")
     .syntax("key:k element:s [rank:i/RANK] [num-matches:i/COUNT] [len:i/MAXLEN]");
-
 
 fn lpos(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     let (key, element) = (args.key()?, args.bytes()?);

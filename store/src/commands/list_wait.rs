@@ -6,16 +6,7 @@ use crate::command::row::TimeoutReply;
 use crate::command::{Wait, WaitClass};
 use crate::types::list::End;
 
-pub(super) const ROWS: &[Command] = &[
-    LMOVE,
-    RPOPLPUSH,
-    BLMOVE,
-    BRPOPLPUSH,
-    BLPOP,
-    BRPOP,
-    LMPOP,
-    BLMPOP,
-];
+pub(super) const ROWS: &[Command] = &[LMOVE, RPOPLPUSH, BLMOVE, BRPOPLPUSH, BLPOP, BRPOP, LMPOP, BLMPOP];
 
 fn end(word: &[u8]) -> Result<End, Fault> {
     match () {
@@ -57,7 +48,6 @@ const LMOVE: Command = Command::data("lmove", Group::List, lmove)
     .summary("Moves an element from an end of one list to an end of another.")
     .syntax("source:k destination:k#1 wherefrom=(left/LEFT|right/RIGHT) whereto=(left/LEFT|right/RIGHT)");
 
-
 fn lmove(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     let (source, target) = (args.key()?, args.key()?);
     let (from, to) = (end(args.bytes()?)?, end(args.bytes()?)?);
@@ -76,7 +66,6 @@ const RPOPLPUSH: Command = Command::data("rpoplpush", Group::List, rpoplpush)
     .cost("O(1)")
     .summary("Moves the last element of a list to the front of another.")
     .syntax("source:k destination:k#1");
-
 
 fn rpoplpush(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     let (source, target) = (args.key()?, args.key()?);
@@ -105,7 +94,6 @@ const BLMOVE: Command = Command::data("blmove", Group::List, blmove)
     .summary("Moves an element from one list to another; waits for one if there is none.")
     .syntax("source:k destination:k#1 wherefrom=(left/LEFT|right/RIGHT) whereto=(left/LEFT|right/RIGHT) timeout:d");
 
-
 fn blmove(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     let (source, target) = (args.key()?, args.key()?);
     let (from, to) = (args.bytes()?, args.bytes()?);
@@ -129,7 +117,6 @@ const BRPOPLPUSH: Command = Command::data("brpoplpush", Group::List, brpoplpush)
     .summary("Moves the last element of a list to the front of another; waits for one if there is none.")
     .syntax("source:k destination:k#1 timeout:d");
 
-
 fn brpoplpush(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     let (source, target) = (args.key()?, args.key()?);
     let timeout = args.timeout_seconds()?;
@@ -151,7 +138,6 @@ const BLPOP: Command = Command::data("blpop", Group::List, blpop)
     .summary("Removes the first element of the first list that has any; waits for one if none has.")
     .syntax("key:k... timeout:d");
 
-
 fn blpop(txn: &mut Txn<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     pop_first(txn, args, reply, End::Left)
 }
@@ -164,7 +150,6 @@ const BRPOP: Command = Command::data("brpop", Group::List, brpop)
     .cost("O(N) where N is the number of provided keys.")
     .summary("Removes the last element of the first list that has any; waits for one if none has.")
     .syntax("key:k... timeout:d");
-
 
 fn brpop(txn: &mut Txn<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     pop_first(txn, args, reply, End::Right)
@@ -239,7 +224,6 @@ const LMPOP: Command = Command::data("lmpop", Group::List, lmpop)
     .summary("Removes elements from the first list that has any.")
     .syntax("numkeys:i key:k... where=(left/LEFT|right/RIGHT) [count:i/COUNT]");
 
-
 fn lmpop(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     let (keys, end, count) = multi_pop_args(&mut args)?;
     if !pop_from_first(txn, keys, end, count, reply)? {
@@ -256,7 +240,6 @@ const BLMPOP: Command = Command::data("blmpop", Group::List, blmpop)
     .cost("O(N+M)")
     .summary("Removes elements from the first list that has any; waits for one if none has.")
     .syntax("timeout:d numkeys:i key:k... where=(left/LEFT|right/RIGHT) [count:i/COUNT]");
-
 
 fn blmpop(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     let timeout = args.timeout_seconds()?;

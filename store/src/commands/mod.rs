@@ -10,6 +10,7 @@ mod connection;
 mod debug;
 mod expire;
 mod hash;
+mod help;
 mod info;
 mod key;
 mod lcs;
@@ -31,6 +32,8 @@ mod zset_pop;
 mod zset_range;
 
 use std::collections::BTreeSet;
+
+pub(crate) use help::HELP;
 
 use crate::command::{Args, Command, Fault};
 use crate::limits::REPEATED_ELEMENTS_MAX;

@@ -3,13 +3,7 @@
 use super::prelude::*;
 use crate::engine::{ClientId, Engine, Invocation, Multi};
 
-pub(super) const ROWS: &[Command] = &[
-    MULTI,
-    DISCARD,
-    EXEC,
-    WATCH,
-    UNWATCH,
-];
+pub(super) const ROWS: &[Command] = &[MULTI, DISCARD, EXEC, WATCH, UNWATCH];
 
 const MULTI: Command = Command::system("multi", Group::Transactions, multi)
     .arity(1)
@@ -17,7 +11,6 @@ const MULTI: Command = Command::system("multi", Group::Transactions, multi)
     .since("1.2.0")
     .cost("O(1)")
     .summary("Begins to queue the commands of a transaction.");
-
 
 fn multi(engine: &mut Engine, client: ClientId, _args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     let session = engine.session_mut(client)?;
@@ -36,7 +29,6 @@ const DISCARD: Command = Command::system("discard", Group::Transactions, discard
     .cost("O(N), when N is the number of queued commands")
     .summary("Forgets the queued commands of a transaction.");
 
-
 fn discard(engine: &mut Engine, client: ClientId, _args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     if engine.session_mut(client)?.multi.take().is_none() {
         return Err(Fault::other("DISCARD without MULTI"));
@@ -53,7 +45,6 @@ const EXEC: Command = Command::system("exec", Group::Transactions, exec)
     .cost("Depends on commands in the transaction")
     .summary("Runs the queued commands of a transaction.");
 
-
 fn exec(engine: &mut Engine, client: ClientId, _args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     let multi = engine.session_mut(client)?.multi.take().ok_or_else(|| Fault::other("EXEC without MULTI"))?;
     let watch_failed = engine.watch_failed(client);
@@ -68,7 +59,10 @@ fn exec(engine: &mut Engine, client: ClientId, _args: Args<'_>, reply: &mut Repl
     for queued in &multi.queue {
         // What was allowed when it was queued may not be allowed any more.
         if let Err(fault) = engine.check_state(queued.command) {
-            return Err(Fault::coded(format!("EXECABORT Transaction discarded because of: {}", fault.message())));
+            return Err(Fault::coded(format!(
+                "EXECABORT Transaction discarded because of: {}",
+                fault.message()
+            )));
         }
     }
     reply.array(multi.queue.len());
@@ -90,7 +84,6 @@ const WATCH: Command = Command::system("watch", Group::Transactions, watch)
     .summary("Watches keys: a later EXEC does nothing if one of them changes.")
     .syntax("key:k...");
 
-
 fn watch(engine: &mut Engine, client: ClientId, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     if engine.session_mut(client)?.multi.is_some() {
         return Err(Fault::other("WATCH inside MULTI is not allowed"));
@@ -108,7 +101,6 @@ const UNWATCH: Command = Command::system("unwatch", Group::Transactions, unwatch
     .since("2.2.0")
     .cost("O(1)")
     .summary("Stops watching all keys.");
-
 
 fn unwatch(engine: &mut Engine, client: ClientId, _args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     engine.unwatch(client);

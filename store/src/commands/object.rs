@@ -5,9 +5,13 @@ use crate::keyspace::View;
 
 pub(super) const ROWS: &[Command] = &[OBJECT];
 
-const OBJECT: Command = Command::container("object", Group::Generic, &[OBJECT_ENCODING, OBJECT_REFCOUNT, OBJECT_IDLETIME, OBJECT_FREQ])
-    .since("2.2.3")
-    .summary("A container for commands about the representation of values.");
+const OBJECT: Command = Command::container(
+    "object",
+    Group::Generic,
+    &[OBJECT_ENCODING, OBJECT_REFCOUNT, OBJECT_IDLETIME, OBJECT_FREQ],
+)
+.since("2.2.3")
+.summary("A container for commands about the representation of values.");
 
 /// Longest string that Redis keeps in one allocation with its object, in bytes.
 const EMBEDDED_MAX: usize = 44;
@@ -37,7 +41,6 @@ const OBJECT_ENCODING: Command = Command::data("encoding", Group::Generic, objec
     .syntax("key:k")
     .tips(&["nondeterministic_output"]);
 
-
 fn object_encoding(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     let key = args.key()?;
     match txn.entry(key) {
@@ -57,11 +60,12 @@ const OBJECT_REFCOUNT: Command = Command::data("refcount", Group::Generic, objec
     .syntax("key:k")
     .tips(&["nondeterministic_output"]);
 
-
 fn object_refcount(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     let key = args.key()?;
     match txn.entry(key).map(|entry| entry.view()) {
-        Some(View::Integer(value)) if (0..SHARED_INTEGERS).contains(&value) => reply.integer(i64::from(i32::MAX)),
+        Some(View::Integer(value)) if (0..SHARED_INTEGERS).contains(&value) => {
+            reply.integer(i64::from(i32::MAX))
+        }
         Some(_) => reply.integer(1),
         None => reply.null(),
     }
@@ -77,7 +81,6 @@ const OBJECT_IDLETIME: Command = Command::data("idletime", Group::Generic, objec
     .summary("Returns for how many seconds a key was not used.")
     .syntax("key:k")
     .tips(&["nondeterministic_output"]);
-
 
 fn object_idletime(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     let key = args.key()?;
@@ -98,7 +101,6 @@ const OBJECT_FREQ: Command = Command::data("freq", Group::Generic, object_freq)
     .summary("Returns how often a key was used lately, as the eviction policy counts it.")
     .syntax("key:k")
     .tips(&["nondeterministic_output"]);
-
 
 fn object_freq(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     let key = args.key()?;
@@ -123,7 +125,6 @@ const MEMORY_USAGE: Command = Command::data("usage", Group::Server, memory_usage
     .cost("O(N) where N is the number of samples.")
     .summary("Estimates the bytes a key takes.")
     .syntax("key:k [count:i/SAMPLES]");
-
 
 /// The row, for the container of MEMORY.
 pub(super) const USAGE: Command = MEMORY_USAGE;

@@ -4,11 +4,25 @@ use super::prelude::*;
 use crate::engine::{ClientId, Engine, Scope};
 use crate::glob;
 
-pub(super) const ROWS: &[Command] = &[SUBSCRIBE, PSUBSCRIBE, SSUBSCRIBE, UNSUBSCRIBE, PUNSUBSCRIBE, SUNSUBSCRIBE, PUBLISH, SPUBLISH, PUBSUB];
+pub(super) const ROWS: &[Command] = &[
+    SUBSCRIBE,
+    PSUBSCRIBE,
+    SSUBSCRIBE,
+    UNSUBSCRIBE,
+    PUNSUBSCRIBE,
+    SUNSUBSCRIBE,
+    PUBLISH,
+    SPUBLISH,
+    CONTAINER,
+];
 
-const PUBSUB: Command = Command::container("pubsub", Group::Pubsub, &[PUBSUB_CHANNELS, PUBSUB_SHARDCHANNELS, PUBSUB_NUMSUB, PUBSUB_SHARDNUMSUB, PUBSUB_NUMPAT])
-    .since("2.8.0")
-    .summary("A container for commands about publish and subscribe.");
+const CONTAINER: Command = Command::container(
+    "pubsub",
+    Group::Pubsub,
+    &[PUBSUB_CHANNELS, PUBSUB_SHARDCHANNELS, PUBSUB_NUMSUB, PUBSUB_SHARDNUMSUB, PUBSUB_NUMPAT],
+)
+.since("2.8.0")
+.summary("A container for commands about publish and subscribe.");
 
 /// How many subscriptions a confirmation reports.
 fn total(engine: &mut Engine, client: ClientId, scope: Scope) -> Result<usize, Fault> {
@@ -77,7 +91,6 @@ const SUBSCRIBE: Command = Command::system("subscribe", Group::Pubsub, subscribe
     .summary("Listens to channels.")
     .syntax("channel:s...");
 
-
 fn subscribe(engine: &mut Engine, client: ClientId, args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     subscribe_to(engine, client, args, reply, (Scope::Channel, "subscribe"))
 }
@@ -89,7 +102,6 @@ const PSUBSCRIBE: Command = Command::system("psubscribe", Group::Pubsub, psubscr
     .cost("O(N) where N is the number of patterns the client is already subscribed to.")
     .summary("Listens to the channels that match patterns.")
     .syntax("pattern={pattern:p}...");
-
 
 fn psubscribe(engine: &mut Engine, client: ClientId, args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     subscribe_to(engine, client, args, reply, (Scope::Pattern, "psubscribe"))
@@ -104,7 +116,6 @@ const SSUBSCRIBE: Command = Command::system("ssubscribe", Group::Pubsub, ssubscr
     .summary("Listens to shard channels.")
     .syntax("shardchannel:s...");
 
-
 fn ssubscribe(engine: &mut Engine, client: ClientId, args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     subscribe_to(engine, client, args, reply, (Scope::Shard, "ssubscribe"))
 }
@@ -117,7 +128,6 @@ const UNSUBSCRIBE: Command = Command::system("unsubscribe", Group::Pubsub, unsub
     .summary("Stops listening to channels.")
     .syntax("[channel:s...]");
 
-
 fn unsubscribe(engine: &mut Engine, client: ClientId, args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     unsubscribe_from(engine, client, args, reply, (Scope::Channel, "unsubscribe"))
 }
@@ -129,7 +139,6 @@ const PUNSUBSCRIBE: Command = Command::system("punsubscribe", Group::Pubsub, pun
     .cost("O(N+M)")
     .summary("Stops listening to patterns.")
     .syntax("[pattern:p...]");
-
 
 fn punsubscribe(engine: &mut Engine, client: ClientId, args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     unsubscribe_from(engine, client, args, reply, (Scope::Pattern, "punsubscribe"))
@@ -144,7 +153,6 @@ const SUNSUBSCRIBE: Command = Command::system("sunsubscribe", Group::Pubsub, sun
     .summary("Stops listening to shard channels.")
     .syntax("[shardchannel:s...]");
 
-
 fn sunsubscribe(engine: &mut Engine, client: ClientId, args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     unsubscribe_from(engine, client, args, reply, (Scope::Shard, "sunsubscribe"))
 }
@@ -156,7 +164,6 @@ const PUBLISH: Command = Command::system("publish", Group::Pubsub, publish)
     .cost("O(N+M)")
     .summary("Sends a message to a channel.")
     .syntax("channel:s message:s");
-
 
 fn publish(engine: &mut Engine, _client: ClientId, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     let (channel, message) = (args.bytes()?, args.bytes()?);
@@ -172,7 +179,6 @@ const SPUBLISH: Command = Command::system("spublish", Group::Pubsub, spublish)
     .cost("O(N) where N is the number of clients subscribed to the receiving shard channel.")
     .summary("Sends a message to a shard channel.")
     .syntax("shardchannel:s message:s");
-
 
 fn spublish(engine: &mut Engine, _client: ClientId, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     let (channel, message) = (args.bytes()?, args.bytes()?);
@@ -213,7 +219,6 @@ const PUBSUB_CHANNELS: Command = Command::system("channels", Group::Pubsub, pubs
     .summary("Lists the channels somebody listens to.")
     .syntax("[pattern:p]");
 
-
 fn pubsub_channels(engine: &mut Engine, _client: ClientId, args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     list_channels(engine, args, reply, Scope::Channel)
 }
@@ -226,8 +231,12 @@ const PUBSUB_SHARDCHANNELS: Command = Command::system("shardchannels", Group::Pu
     .summary("Lists the shard channels somebody listens to.")
     .syntax("[pattern:p]");
 
-
-fn pubsub_shardchannels(engine: &mut Engine, _client: ClientId, args: Args<'_>, reply: &mut Reply<'_>) -> Run {
+fn pubsub_shardchannels(
+    engine: &mut Engine,
+    _client: ClientId,
+    args: Args<'_>,
+    reply: &mut Reply<'_>,
+) -> Run {
     list_channels(engine, args, reply, Scope::Shard)
 }
 
@@ -238,7 +247,6 @@ const PUBSUB_NUMSUB: Command = Command::system("numsub", Group::Pubsub, pubsub_n
     .cost("O(N) for the NUMSUB subcommand, where N is the number of requested channels")
     .summary("Returns how many listen to each of several channels.")
     .syntax("[channel:s...]");
-
 
 fn pubsub_numsub(engine: &mut Engine, _client: ClientId, args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     count_listeners(engine, args, reply, Scope::Channel)
@@ -252,7 +260,6 @@ const PUBSUB_SHARDNUMSUB: Command = Command::system("shardnumsub", Group::Pubsub
     .summary("Returns how many listen to each of several shard channels.")
     .syntax("[shardchannel:s...]");
 
-
 fn pubsub_shardnumsub(engine: &mut Engine, _client: ClientId, args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     count_listeners(engine, args, reply, Scope::Shard)
 }
@@ -263,7 +270,6 @@ const PUBSUB_NUMPAT: Command = Command::system("numpat", Group::Pubsub, pubsub_n
     .since("2.8.0")
     .cost("O(1)")
     .summary("Returns the number of patterns somebody listens to.");
-
 
 fn pubsub_numpat(engine: &mut Engine, _client: ClientId, _args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     reply.count(engine.channels.of(Scope::Pattern).len());

@@ -31,11 +31,17 @@ impl<'a> Walk<'a> {
     }
 
     /// Reads the options; `bare` is the word that leaves values out, if the command has one.
-    pub(super) fn options(&mut self, args: &mut Args<'a>, typed: bool, bare: Option<&str>) -> Result<(), Fault> {
+    pub(super) fn options(
+        &mut self,
+        args: &mut Args<'a>,
+        typed: bool,
+        bare: Option<&str>,
+    ) -> Result<(), Fault> {
         while args.left() > 0 {
             let word = args.bytes()?;
             if is_word(word, "COUNT") && args.left() > 0 {
-                self.count = args.integer()?.try_into().ok().filter(|&count| count > 0).ok_or(Fault::Syntax)?;
+                self.count =
+                    args.integer()?.try_into().ok().filter(|&count| count > 0).ok_or(Fault::Syntax)?;
             } else if is_word(word, "MATCH") && args.left() > 0 {
                 self.pattern = Some(args.bytes()?).filter(|pattern| *pattern != b"*");
             } else if typed && is_word(word, "TYPE") && args.left() > 0 {

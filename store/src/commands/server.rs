@@ -14,7 +14,6 @@ const TIME: Command = Command::system("time", Group::Server, time)
     .summary("Returns the time of the server.")
     .tips(&["nondeterministic_output"]);
 
-
 fn time(engine: &mut Engine, _client: ClientId, _args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     let us = engine.now().wall_us;
     reply.array(2);
@@ -29,8 +28,9 @@ const SHUTDOWN: Command = Command::system("shutdown", Group::Server, shutdown)
     .since("1.0.0")
     .cost("O(N) when saving")
     .summary("Saves if configured so, and ends the server.")
-    .syntax("[nosave_save=(nosave/NOSAVE|save/SAVE)] [now/NOW@7.0.0] [force/FORCE@7.0.0] [abort/ABORT@7.0.0]");
-
+    .syntax(
+        "[nosave_save=(nosave/NOSAVE|save/SAVE)] [now/NOW@7.0.0] [force/FORCE@7.0.0] [abort/ABORT@7.0.0]",
+    );
 
 fn shutdown(engine: &mut Engine, client: ClientId, mut args: Args<'_>, _reply: &mut Reply<'_>) -> Run {
     let (mut save, mut now, mut force) = (None, false, false);

@@ -36,7 +36,6 @@ const SADD: Command = Command::data("sadd", Group::Set, sadd)
     .summary("Adds members to a set.")
     .syntax("key:k member:s...");
 
-
 fn sadd(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     let key = args.key()?;
     let (limits, hash_key) = txn.table_setup();
@@ -59,7 +58,6 @@ const SREM: Command = Command::data("srem", Group::Set, srem)
     .cost("O(N) where N is the number of members to be removed.")
     .summary("Removes members of a set.")
     .syntax("key:k member:s...");
-
 
 fn srem(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     let key = args.key()?;
@@ -86,7 +84,6 @@ const SMOVE: Command = Command::data("smove", Group::Set, smove)
     .cost("O(1)")
     .summary("Moves a member from one set to another.")
     .syntax("source:k destination:k#1 member:s");
-
 
 fn smove(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     let (source, target, member) = (args.key()?, args.key()?, args.bytes()?);
@@ -122,7 +119,6 @@ const SCARD: Command = Command::data("scard", Group::Set, scard)
     .summary("Returns the number of members of a set.")
     .syntax("key:k");
 
-
 fn scard(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     let key = args.key()?;
     reply.count(txn.set(key)?.map_or(0, Set::len));
@@ -138,7 +134,6 @@ const SISMEMBER: Command = Command::data("sismember", Group::Set, sismember)
     .summary("Says whether a set has a member.")
     .syntax("key:k member:s");
 
-
 fn sismember(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     let (key, member) = (args.key()?, args.bytes()?);
     reply.flag(txn.set(key)?.is_some_and(|set| set.contains(member)));
@@ -153,7 +148,6 @@ const SMISMEMBER: Command = Command::data("smismember", Group::Set, smismember)
     .cost("O(N) where N is the number of elements being checked for membership")
     .summary("Says of each of several members whether a set has it.")
     .syntax("key:k member:s...");
-
 
 fn smismember(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     let key = args.key()?;
@@ -173,7 +167,6 @@ const SMEMBERS: Command = Command::data("smembers", Group::Set, smembers)
     .summary("Returns all members of a set.")
     .syntax("key:k")
     .tips(&["nondeterministic_output_order"]);
-
 
 fn smembers(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     let key = args.key()?;
@@ -195,7 +188,6 @@ const SSCAN: Command = Command::data("sscan", Group::Set, sscan)
     .summary("Walks over the members of a set.")
     .syntax("key:k cursor:i [pattern:p/MATCH] [count:i/COUNT]")
     .tips(&["nondeterministic_output"]);
-
 
 fn sscan(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     let key = args.key()?;
@@ -247,17 +239,22 @@ impl Combination {
         };
         match self {
             Self::Union => {
-                sets.iter().flatten().for_each(|set| set.iter().for_each(|member| {
-                    add(&member);
-                }));
+                sets.iter().flatten().for_each(|set| {
+                    set.iter().for_each(|member| {
+                        add(&member);
+                    })
+                });
             }
             Self::Intersection => {
-                let smallest = sets.iter().map(|set| set.map_or(0, Set::len)).enumerate().min_by_key(|&(_, len)| len);
+                let smallest =
+                    sets.iter().map(|set| set.map_or(0, Set::len)).enumerate().min_by_key(|&(_, len)| len);
                 if let Some((at, _)) = smallest
                     && let Some(set) = sets[at]
                 {
                     let in_all = |member: &[u8]| {
-                        sets.iter().enumerate().all(|(n, set)| n == at || set.is_some_and(|set| set.contains(member)))
+                        sets.iter()
+                            .enumerate()
+                            .all(|(n, set)| n == at || set.is_some_and(|set| set.contains(member)))
                     };
                     set.iter().filter(|member| in_all(member)).all(|member| add(&member));
                 }
@@ -316,7 +313,6 @@ const SINTER: Command = Command::data("sinter", Group::Set, sinter)
     .syntax("key:k...")
     .tips(&["nondeterministic_output_order"]);
 
-
 fn sinter(txn: &mut Txn<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     reply_combined(txn, args, reply, Combination::Intersection)
 }
@@ -330,7 +326,6 @@ const SUNION: Command = Command::data("sunion", Group::Set, sunion)
     .summary("Returns the members that any of the sets has.")
     .syntax("key:k...")
     .tips(&["nondeterministic_output_order"]);
-
 
 fn sunion(txn: &mut Txn<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     reply_combined(txn, args, reply, Combination::Union)
@@ -346,7 +341,6 @@ const SDIFF: Command = Command::data("sdiff", Group::Set, sdiff)
     .syntax("key:k...")
     .tips(&["nondeterministic_output_order"]);
 
-
 fn sdiff(txn: &mut Txn<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     reply_combined(txn, args, reply, Combination::Difference)
 }
@@ -360,7 +354,6 @@ const SINTERSTORE: Command = Command::data("sinterstore", Group::Set, sinterstor
     .cost("O(N*M) worst case")
     .summary("Stores the members that all sets have.")
     .syntax("destination:k key:k...#1");
-
 
 fn sinterstore(txn: &mut Txn<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     store_combined(txn, args, reply, Combination::Intersection)
@@ -376,7 +369,6 @@ const SUNIONSTORE: Command = Command::data("sunionstore", Group::Set, sunionstor
     .summary("Stores the members that any of the sets has.")
     .syntax("destination:k key:k...#1");
 
-
 fn sunionstore(txn: &mut Txn<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     store_combined(txn, args, reply, Combination::Union)
 }
@@ -391,7 +383,6 @@ const SDIFFSTORE: Command = Command::data("sdiffstore", Group::Set, sdiffstore)
     .summary("Stores the members of the first set that are in none of the others.")
     .syntax("destination:k key:k...#1");
 
-
 fn sdiffstore(txn: &mut Txn<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     store_combined(txn, args, reply, Combination::Difference)
 }
@@ -404,7 +395,6 @@ const SINTERCARD: Command = Command::data("sintercard", Group::Set, sintercard)
     .cost("O(N*M) worst case")
     .summary("Returns how many members all sets have.")
     .syntax("numkeys:i key:k... [limit:i/LIMIT]");
-
 
 fn sintercard(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     let (keys, limit) = intersection_args(&mut args)?;

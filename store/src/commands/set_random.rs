@@ -3,10 +3,7 @@
 use super::prelude::*;
 use crate::types::set::Set;
 
-pub(super) const ROWS: &[Command] = &[
-    SPOP,
-    SRANDMEMBER,
-];
+pub(super) const ROWS: &[Command] = &[SPOP, SRANDMEMBER];
 
 /// `count` different members (all, if there are fewer), each choice equally likely.
 fn distinct(set: &Set, count: usize, rng: &mut fastrand::Rng) -> Vec<Vec<u8>> {
@@ -41,7 +38,6 @@ const SPOP: Command = Command::data("spop", Group::Set, spop)
     .summary("Removes random members of a set and returns them.")
     .syntax("key:k [count:i@3.2.0]")
     .tips(&["nondeterministic_output"]);
-
 
 fn spop(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     let key = args.key()?;
@@ -100,7 +96,6 @@ const SRANDMEMBER: Command = Command::data("srandmember", Group::Set, srandmembe
     .summary("Returns random members of a set.")
     .syntax("key:k [count:i@2.6.0]")
     .tips(&["nondeterministic_output"]);
-
 
 fn srandmember(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     let key = args.key()?;

@@ -108,7 +108,6 @@ const SET: Command = Command::data("set", Group::String, set)
     .summary("Sets a key to a string, whatever was there.")
     .syntax("key:k value:s [condition=(nx/NX|xx/XX|comparison-value:s/IFEQ@8.1.0)@2.6.12] [get/GET@6.2.0] [expiration=(seconds:i/EX@2.6.12|milliseconds:i/PX@2.6.12|unix-time-seconds:t/EXAT@6.2.0|unix-time-milliseconds:t/PXAT@6.2.0|keepttl/KEEPTTL@6.0.0)]");
 
-
 fn set(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     let (key, value) = (args.key()?, args.bytes()?);
     if args.left() == 0 {
@@ -175,7 +174,6 @@ const SETNX: Command = Command::data("setnx", Group::String, setnx)
     .summary("Sets a key to a string if it does not exist.")
     .syntax("key:k value:s");
 
-
 fn setnx(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     let (key, value) = (args.key()?, args.bytes()?);
     let new = !txn.exists(key);
@@ -196,7 +194,6 @@ const SETEX: Command = Command::data("setex", Group::String, setex)
     .summary("Sets a key to a string that expires after seconds.")
     .syntax("key:k seconds:i value:s");
 
-
 fn setex(txn: &mut Txn<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     set_expiring(txn, args, reply, Unit::Ex, "setex")
 }
@@ -209,7 +206,6 @@ const PSETEX: Command = Command::data("psetex", Group::String, psetex)
     .cost("O(1)")
     .summary("Sets a key to a string that expires after milliseconds.")
     .syntax("key:k milliseconds:i value:s");
-
 
 fn psetex(txn: &mut Txn<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     set_expiring(txn, args, reply, Unit::Px, "psetex")
@@ -239,7 +235,6 @@ const GET: Command = Command::data("get", Group::String, get)
     .summary("Returns the string at a key.")
     .syntax("key:k");
 
-
 fn get(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     let key = args.key()?;
     reply_text(txn, key, reply)?;
@@ -254,7 +249,6 @@ const GETEX: Command = Command::data("getex", Group::String, getex)
     .cost("O(1)")
     .summary("Returns the string at a key and changes its expiry.")
     .syntax("key:k [expiration=(seconds:i/EX|milliseconds:i/PX|unix-time-seconds:t/EXAT|unix-time-milliseconds:t/PXAT|persist/PERSIST)]");
-
 
 fn getex(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     let key = args.key()?;
@@ -298,7 +292,6 @@ const GETDEL: Command = Command::data("getdel", Group::String, getdel)
     .summary("Returns the string at a key and deletes the key.")
     .syntax("key:k");
 
-
 fn getdel(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     let key = args.key()?;
     if reply_text(txn, key, reply)? {
@@ -316,7 +309,6 @@ const GETSET: Command = Command::data("getset", Group::String, getset)
     .summary("Sets a key to a string and returns the one that was there.")
     .syntax("key:k value:s");
 
-
 fn getset(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     let (key, value) = (args.key()?, args.bytes()?);
     reply_text(txn, key, reply)?;
@@ -333,7 +325,6 @@ const MGET: Command = Command::data("mget", Group::String, mget)
     .summary("Returns the strings at several keys.")
     .syntax("key:k...")
     .tips(&["request_policy:multi_shard"]);
-
 
 fn mget(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     let keys = args.rest();
@@ -356,7 +347,6 @@ const MSET: Command = Command::data("mset", Group::String, mset)
     .summary("Sets several keys to strings.")
     .syntax("key_value={key:k value:s}...")
     .tips(&["request_policy:multi_shard", "response_policy:all_succeeded"]);
-
 
 fn mset(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     let pairs = args.rest();
@@ -387,7 +377,6 @@ const MSETNX: Command = Command::data("msetnx", Group::String, msetnx)
     .syntax("key_value={key:k value:s}...")
     .tips(&["request_policy:multi_shard", "response_policy:agg_min"]);
 
-
 fn msetnx(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     let pairs = args.rest();
     if !pairs.len().is_multiple_of(2) {
@@ -409,7 +398,6 @@ const APPEND: Command = Command::data("append", Group::String, append)
     .cost("O(1)")
     .summary("Appends to the string at a key, or creates it.")
     .syntax("key:k value:s");
-
 
 fn append(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     let (key, tail) = (args.key()?, args.bytes()?);
@@ -448,7 +436,6 @@ const STRLEN: Command = Command::data("strlen", Group::String, strlen)
     .summary("Returns the length of the string at a key.")
     .syntax("key:k");
 
-
 fn strlen(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     let key = args.key()?;
     reply.count(txn.text(key)?.map_or(0, |text| text.len()));
@@ -464,7 +451,6 @@ const SETRANGE: Command = Command::data("setrange", Group::String, setrange)
     .cost("O(1)")
     .summary("Overwrites a part of the string at a key, from an offset on.")
     .syntax("key:k offset:i value:s");
-
 
 fn setrange(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     let (key, offset, part) = (args.key()?, args.integer()?, args.bytes()?);
@@ -494,7 +480,6 @@ const GETRANGE: Command = Command::data("getrange", Group::String, getrange)
     .summary("Returns a part of the string at a key.")
     .syntax("key:k start:i end:i");
 
-
 fn getrange(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     let (key, start, end) = (args.key()?, args.integer()?, args.integer()?);
     let text = txn.text(key)?;
@@ -522,7 +507,6 @@ const SUBSTR: Command = Command::data("substr", Group::String, getrange)
     .summary("Returns a part of the string at a key (old name of GETRANGE).")
     .syntax("key:k start:i end:i");
 
-
 const INCR: Command = Command::data("incr", Group::String, incr)
     .arity(2)
     .flags(WRITE | DENYOOM | FAST)
@@ -532,7 +516,6 @@ const INCR: Command = Command::data("incr", Group::String, incr)
     .cost("O(1)")
     .summary("Increments the integer at a key by one; an absent key counts as 0.")
     .syntax("key:k");
-
 
 fn incr(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     let key = args.key()?;
@@ -549,7 +532,6 @@ const DECR: Command = Command::data("decr", Group::String, decr)
     .summary("Decrements the integer at a key by one; an absent key counts as 0.")
     .syntax("key:k");
 
-
 fn decr(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     let key = args.key()?;
     increment(txn, key, -1, reply)
@@ -565,7 +547,6 @@ const INCRBY: Command = Command::data("incrby", Group::String, incrby)
     .summary("Increments the integer at a key by a number; an absent key counts as 0.")
     .syntax("key:k increment:i");
 
-
 fn incrby(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     let (key, by) = (args.key()?, args.integer()?);
     increment(txn, key, by, reply)
@@ -580,7 +561,6 @@ const DECRBY: Command = Command::data("decrby", Group::String, decrby)
     .cost("O(1)")
     .summary("Decrements the integer at a key by a number; an absent key counts as 0.")
     .syntax("key:k decrement:i");
-
 
 fn decrby(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     let (key, by) = (args.key()?, args.integer()?);
@@ -608,7 +588,6 @@ const INCRBYFLOAT: Command = Command::data("incrbyfloat", Group::String, incrbyf
     .cost("O(1)")
     .summary("Increments the number at a key by a float; an absent key counts as 0.")
     .syntax("key:k increment:d");
-
 
 fn incrbyfloat(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     let (key, by) = (args.key()?, args.bytes()?);

@@ -6,20 +6,8 @@ use super::scan::Walk;
 use crate::number::{format_score, parse_f64};
 use crate::types::zset::Zset;
 
-pub(super) const ROWS: &[Command] = &[
-    ZADD,
-    ZINCRBY,
-    ZREM,
-    ZCARD,
-    ZSCORE,
-    ZMSCORE,
-    ZRANK,
-    ZREVRANK,
-    ZCOUNT,
-    ZLEXCOUNT,
-    ZSCAN,
-    ZRANDMEMBER,
-];
+pub(super) const ROWS: &[Command] =
+    &[ZADD, ZINCRBY, ZREM, ZCARD, ZSCORE, ZMSCORE, ZRANK, ZREVRANK, ZCOUNT, ZLEXCOUNT, ZSCAN, ZRANDMEMBER];
 
 /// The options of ZADD.
 #[derive(Clone, Copy, Default)]
@@ -53,7 +41,8 @@ impl AddOptions {
         if options.only_new && options.only_old {
             return Err(Fault::other("XX and NX options at the same time are not compatible"));
         }
-        if [options.only_greater, options.only_less, options.only_new].iter().filter(|&&set| set).count() > 1 {
+        if [options.only_greater, options.only_less, options.only_new].iter().filter(|&&set| set).count() > 1
+        {
             return Err(Fault::other("GT, LT, and/or NX options at the same time are not compatible"));
         }
         if options.increment && args.left() > 2 {
@@ -87,7 +76,6 @@ const ZADD: Command = Command::data("zadd", Group::SortedSet, zadd)
     .summary("Adds members with scores to a sorted set, or changes the scores of those that are there.")
     .syntax("key:k [condition=(nx/NX|xx/XX)@3.0.2] [comparison=(gt/GT|lt/LT)@6.2.0] [change/CH@3.0.2] [increment/INCR@3.0.2] score_member={score:d member:s}...");
 
-
 fn zadd(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     let key = args.key()?;
     let options = AddOptions::read(&mut args)?;
@@ -104,7 +92,6 @@ const ZINCRBY: Command = Command::data("zincrby", Group::SortedSet, zincrby)
     .summary("Increments the score of a member; an absent member counts as 0.")
     .syntax("key:k increment:i member:s");
 
-
 fn zincrby(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     let key = args.key()?;
     let options = AddOptions { increment: true, ..AddOptions::default() };
@@ -116,7 +103,11 @@ fn add(txn: &mut Txn<'_>, key: &[u8], options: AddOptions, pairs: &[&[u8]], repl
     let scores: Vec<f64> = scores.collect::<Result<_, _>>()?;
     let (limits, hash_key) = txn.table_setup();
     if txn.zset_mut(key)?.is_none() && options.only_old {
-        if options.increment { reply.null() } else { reply.integer(0) }
+        if options.increment {
+            reply.null()
+        } else {
+            reply.integer(0)
+        }
         return Ok(Outcome::Done);
     }
     let zset = txn.zset_or_new(key)?;
@@ -152,7 +143,6 @@ const ZREM: Command = Command::data("zrem", Group::SortedSet, zrem)
     .summary("Removes members of a sorted set.")
     .syntax("key:k member:s...");
 
-
 fn zrem(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     let key = args.key()?;
     let Some(zset) = txn.zset_mut(key)? else {
@@ -178,7 +168,6 @@ const ZCARD: Command = Command::data("zcard", Group::SortedSet, zcard)
     .summary("Returns the number of members of a sorted set.")
     .syntax("key:k");
 
-
 fn zcard(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     let key = args.key()?;
     reply.count(txn.zset(key)?.map_or(0, Zset::len));
@@ -193,7 +182,6 @@ const ZSCORE: Command = Command::data("zscore", Group::SortedSet, zscore)
     .cost("O(1)")
     .summary("Returns the score of a member.")
     .syntax("key:k member:s");
-
 
 fn zscore(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     let (key, member) = (args.key()?, args.bytes()?);
@@ -217,7 +205,6 @@ const ZMSCORE: Command = Command::data("zmscore", Group::SortedSet, zmscore)
     .summary("Returns the scores of several members.")
     .syntax("key:k member:s...");
 
-
 fn zmscore(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     let key = args.key()?;
     let zset = txn.zset(key)?;
@@ -236,7 +223,6 @@ const ZRANK: Command = Command::data("zrank", Group::SortedSet, zrank)
     .summary("Returns the index of a member, counted from the lowest score.")
     .syntax("key:k member:s");
 
-
 fn zrank(txn: &mut Txn<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     rank(txn, args, reply, false)
 }
@@ -249,7 +235,6 @@ const ZREVRANK: Command = Command::data("zrevrank", Group::SortedSet, zrevrank)
     .cost("O(log(N))")
     .summary("Returns the index of a member, counted from the highest score.")
     .syntax("key:k member:s");
-
 
 fn zrevrank(txn: &mut Txn<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     rank(txn, args, reply, true)
@@ -286,7 +271,6 @@ const ZCOUNT: Command = Command::data("zcount", Group::SortedSet, zcount)
     .summary("Returns how many members have scores within a range.")
     .syntax("key:k min:d max:d");
 
-
 fn zcount(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     let (key, min, max) = (args.key()?, score_bound(args.bytes()?)?, score_bound(args.bytes()?)?);
     reply.count(txn.zset(key)?.map_or(0, |zset| zset.score_range(min, max).len()));
@@ -301,7 +285,6 @@ const ZLEXCOUNT: Command = Command::data("zlexcount", Group::SortedSet, zlexcoun
     .cost("O(log(N)) with N being the number of elements in the sorted set.")
     .summary("Returns how many members lie within a range, if all scores are equal.")
     .syntax("key:k min:s max:s");
-
 
 fn zlexcount(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     let (key, min, max) = (args.key()?, lex_bound(args.bytes()?)?, lex_bound(args.bytes()?)?);
@@ -318,7 +301,6 @@ const ZSCAN: Command = Command::data("zscan", Group::SortedSet, zscan)
     .summary("Walks over the members of a sorted set.")
     .syntax("key:k cursor:i [pattern:p/MATCH] [count:i/COUNT]")
     .tips(&["nondeterministic_output"]);
-
 
 fn zscan(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     let key = args.key()?;
@@ -356,7 +338,6 @@ const ZRANDMEMBER: Command = Command::data("zrandmember", Group::SortedSet, zran
     .summary("Returns random members of a sorted set.")
     .syntax("key:k [options={count:i [withscores/WITHSCORES]}]")
     .tips(&["nondeterministic_output"]);
-
 
 fn zrandmember(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     let key = args.key()?;

@@ -8,15 +8,8 @@ use crate::number::parse_f64;
 use crate::types::set::Set;
 use crate::types::zset::Zset;
 
-pub(super) const ROWS: &[Command] = &[
-    ZUNION,
-    ZINTER,
-    ZDIFF,
-    ZUNIONSTORE,
-    ZINTERSTORE,
-    ZDIFFSTORE,
-    ZINTERCARD,
-];
+pub(super) const ROWS: &[Command] =
+    &[ZUNION, ZINTER, ZDIFF, ZUNIONSTORE, ZINTERSTORE, ZDIFFSTORE, ZINTERCARD];
 
 /// One of the inputs: a set counts as a sorted set with scores of 1.
 #[derive(Clone, Copy)]
@@ -105,7 +98,10 @@ impl<'a> Plan<'a> {
     fn read(args: &mut Args<'a>, how: Combination, stored: bool) -> Result<Self, Fault> {
         let numkeys = args.integer()?;
         if numkeys < 1 {
-            return Err(Fault::other(format!("at least 1 input key is needed for '{}' command", how.name(stored))));
+            return Err(Fault::other(format!(
+                "at least 1 input key is needed for '{}' command",
+                how.name(stored)
+            )));
         }
         let keys = args.take(usize::try_from(numkeys).map_err(|_| Fault::Syntax)?)?;
         let weights = vec![1.0; keys.len()];
@@ -114,7 +110,8 @@ impl<'a> Plan<'a> {
             let word = args.bytes()?;
             if how != Combination::Difference && is_word(word, "WEIGHTS") && args.left() >= keys.len() {
                 let weights = args.take(keys.len())?.iter().map(|text| parse_f64(text));
-                plan.weights = weights.collect::<Option<_>>().ok_or(Fault::other("weight value is not a float"))?;
+                plan.weights =
+                    weights.collect::<Option<_>>().ok_or(Fault::other("weight value is not a float"))?;
             } else if how != Combination::Difference && is_word(word, "AGGREGATE") && args.left() >= 1 {
                 let word = args.bytes()?;
                 plan.aggregate = match () {
@@ -138,15 +135,16 @@ impl<'a> Plan<'a> {
     }
 
     fn run(&self, txn: &mut Txn<'_>) -> Result<Zset, Fault> {
-        let inputs = inputs(txn, self.keys)?;
         let (limits, key) = txn.table_setup();
+        let inputs = inputs(txn, self.keys)?;
         let mut scores: ByteMap<f64> = ByteMap::with_hasher(key);
         match self.how {
             Combination::Union => self.unite(&inputs, &mut scores),
             Combination::Intersection => {
                 intersect(&inputs, usize::MAX, |member| {
-                    let weighted =
-                        self.smallest_first(&inputs).filter_map(|n| Some(self.weighted(n, inputs[n].score(member)?)));
+                    let weighted = self
+                        .smallest_first(&inputs)
+                        .filter_map(|n| Some(self.weighted(n, inputs[n].score(member)?)));
                     if let Some(score) = weighted.reduce(|a, b| self.aggregate.of(a, b)) {
                         scores.insert(member.into(), score);
                     }
@@ -250,7 +248,6 @@ const ZUNION: Command = Command::data("zunion", Group::SortedSet, zunion)
     .summary("Returns the members that any of the sorted sets has, with combined scores.")
     .syntax("numkeys:i key:k... [weight:i/WEIGHTS...] [aggregate=(sum/SUM|min/MIN|max/MAX)/AGGREGATE] [withscores/WITHSCORES]");
 
-
 fn zunion(txn: &mut Txn<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     reply_combined(txn, args, reply, Combination::Union)
 }
@@ -264,7 +261,6 @@ const ZINTER: Command = Command::data("zinter", Group::SortedSet, zinter)
     .summary("Returns the members that all sorted sets have, with combined scores.")
     .syntax("numkeys:i key:k... [weight:i/WEIGHTS...] [aggregate=(sum/SUM|min/MIN|max/MAX)/AGGREGATE] [withscores/WITHSCORES]");
 
-
 fn zinter(txn: &mut Txn<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     reply_combined(txn, args, reply, Combination::Intersection)
 }
@@ -277,7 +273,6 @@ const ZDIFF: Command = Command::data("zdiff", Group::SortedSet, zdiff)
     .cost("O(L + (N-K)log(N)) worst case")
     .summary("Returns the members of the first sorted set that are in none of the others.")
     .syntax("numkeys:i key:k... [withscores/WITHSCORES]");
-
 
 fn zdiff(txn: &mut Txn<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     reply_combined(txn, args, reply, Combination::Difference)
@@ -293,7 +288,6 @@ const ZUNIONSTORE: Command = Command::data("zunionstore", Group::SortedSet, zuni
     .summary("Stores the members that any of the sorted sets has, with combined scores.")
     .syntax("destination:k numkeys:i key:k...#1 [weight:i/WEIGHTS...] [aggregate=(sum/SUM|min/MIN|max/MAX)/AGGREGATE]");
 
-
 fn zunionstore(txn: &mut Txn<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     store_combined(txn, args, reply, Combination::Union)
 }
@@ -307,7 +301,6 @@ const ZINTERSTORE: Command = Command::data("zinterstore", Group::SortedSet, zint
     .cost("O(N*K)+O(M*log(M)) worst case")
     .summary("Stores the members that all sorted sets have, with combined scores.")
     .syntax("destination:k numkeys:i key:k...#1 [weight:i/WEIGHTS...] [aggregate=(sum/SUM|min/MIN|max/MAX)/AGGREGATE]");
-
 
 fn zinterstore(txn: &mut Txn<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     store_combined(txn, args, reply, Combination::Intersection)
@@ -323,7 +316,6 @@ const ZDIFFSTORE: Command = Command::data("zdiffstore", Group::SortedSet, zdiffs
     .summary("Stores the members of the first sorted set that are in none of the others.")
     .syntax("destination:k numkeys:i key:k...#1");
 
-
 fn zdiffstore(txn: &mut Txn<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     store_combined(txn, args, reply, Combination::Difference)
 }
@@ -336,7 +328,6 @@ const ZINTERCARD: Command = Command::data("zintercard", Group::SortedSet, zinter
     .cost("O(N*K) worst case")
     .summary("Returns how many members all sorted sets have.")
     .syntax("numkeys:i key:k... [limit:i/LIMIT]");
-
 
 fn zintercard(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     let (keys, limit) = intersection_args(&mut args)?;

@@ -5,14 +5,7 @@ use crate::command::row::TimeoutReply;
 use crate::command::{Wait, WaitClass};
 use crate::types::zset::Zset;
 
-pub(super) const ROWS: &[Command] = &[
-    ZPOPMIN,
-    ZPOPMAX,
-    BZPOPMIN,
-    BZPOPMAX,
-    ZMPOP,
-    BZMPOP,
-];
+pub(super) const ROWS: &[Command] = &[ZPOPMIN, ZPOPMAX, BZPOPMIN, BZPOPMAX, ZMPOP, BZMPOP];
 
 /// Which scores.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -61,7 +54,6 @@ const ZPOPMIN: Command = Command::data("zpopmin", Group::SortedSet, zpopmin)
     .summary("Removes the members with the lowest scores and returns them.")
     .syntax("key:k [count:i]");
 
-
 fn zpopmin(txn: &mut Txn<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     pop(txn, args, reply, Extreme::Min)
 }
@@ -75,7 +67,6 @@ const ZPOPMAX: Command = Command::data("zpopmax", Group::SortedSet, zpopmax)
     .cost("O(log(N)*M)")
     .summary("Removes the members with the highest scores and returns them.")
     .syntax("key:k [count:i]");
-
 
 fn zpopmax(txn: &mut Txn<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     pop(txn, args, reply, Extreme::Max)
@@ -126,7 +117,6 @@ const BZPOPMIN: Command = Command::data("bzpopmin", Group::SortedSet, bzpopmin)
     .summary("Removes the member with the lowest score from the first sorted set that has any; waits for one if none has.")
     .syntax("key:k... timeout:d");
 
-
 fn bzpopmin(txn: &mut Txn<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     pop_first(txn, args, reply, Extreme::Min)
 }
@@ -139,7 +129,6 @@ const BZPOPMAX: Command = Command::data("bzpopmax", Group::SortedSet, bzpopmax)
     .cost("O(log(N)) with N being the number of elements in the sorted set.")
     .summary("Removes the member with the highest score from the first sorted set that has any; waits for one if none has.")
     .syntax("key:k... timeout:d");
-
 
 fn bzpopmax(txn: &mut Txn<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     pop_first(txn, args, reply, Extreme::Max)
@@ -224,7 +213,6 @@ const ZMPOP: Command = Command::data("zmpop", Group::SortedSet, zmpop)
     .summary("Removes members with extreme scores from the first sorted set that has any.")
     .syntax("numkeys:i key:k... where=(min/MIN|max/MAX) [count:i/COUNT]");
 
-
 fn zmpop(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     let (keys, which, count) = multi_pop_args(&mut args)?;
     if !pop_from_first(txn, keys, which, count, reply)? {
@@ -241,7 +229,6 @@ const BZMPOP: Command = Command::data("bzmpop", Group::SortedSet, bzmpop)
     .cost("O(K) + O(M*log(N))")
     .summary("Removes members with extreme scores from the first sorted set that has any; waits for one if none has.")
     .syntax("timeout:d numkeys:i key:k... where=(min/MIN|max/MAX) [count:i/COUNT]");
-
 
 fn bzmpop(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     let timeout = args.timeout_seconds()?;

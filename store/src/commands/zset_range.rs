@@ -53,7 +53,9 @@ impl<'a> Selection<'a> {
             let word = args.bytes()?;
             match () {
                 () if !stored && is_word(word, "WITHSCORES") => with_scores = true,
-                () if is_word(word, "LIMIT") && args.left() >= 2 => limit = Some((args.integer()?, args.integer()?)),
+                () if is_word(word, "LIMIT") && args.left() >= 2 => {
+                    limit = Some((args.integer()?, args.integer()?))
+                }
                 () if fixed.is_none() && is_word(word, "REV") => reverse = true,
                 () if fixed.is_none() && is_word(word, "BYSCORE") => by = By::Score,
                 () if fixed.is_none() && is_word(word, "BYLEX") => by = By::Lex,
@@ -141,7 +143,6 @@ const ZRANGE: Command = Command::data("zrange", Group::SortedSet, zrange)
     .summary("Returns a range of members, by index, score or member.")
     .syntax("key:k start:s stop:s [sortby=(byscore/BYSCORE|bylex/BYLEX)@6.2.0] [rev/REV@6.2.0] [offset_count={offset:i count:i}/LIMIT@6.2.0] [withscores/WITHSCORES]");
 
-
 fn zrange(txn: &mut Txn<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     reply_range(txn, args, reply, None)
 }
@@ -154,7 +155,6 @@ const ZREVRANGE: Command = Command::data("zrevrange", Group::SortedSet, zrevrang
     .cost("O(log(N)+M)")
     .summary("Returns the members between two indices, counted from the highest score.")
     .syntax("key:k start:i stop:i [withscores/WITHSCORES]");
-
 
 fn zrevrange(txn: &mut Txn<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     reply_range(txn, args, reply, Some((By::Index, true)))
@@ -169,7 +169,6 @@ const ZRANGEBYSCORE: Command = Command::data("zrangebyscore", Group::SortedSet, 
     .summary("Returns the members with scores within a range.")
     .syntax("key:k min:d max:d [withscores/WITHSCORES@2.0.0] [offset_count={offset:i count:i}/LIMIT]");
 
-
 fn zrangebyscore(txn: &mut Txn<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     reply_range(txn, args, reply, Some((By::Score, false)))
 }
@@ -182,7 +181,6 @@ const ZREVRANGEBYSCORE: Command = Command::data("zrevrangebyscore", Group::Sorte
     .cost("O(log(N)+M)")
     .summary("Returns the members with scores within a range, the highest first.")
     .syntax("key:k max:d min:d [withscores/WITHSCORES] [offset_count={offset:i count:i}/LIMIT]");
-
 
 fn zrevrangebyscore(txn: &mut Txn<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     reply_range(txn, args, reply, Some((By::Score, true)))
@@ -197,7 +195,6 @@ const ZRANGEBYLEX: Command = Command::data("zrangebylex", Group::SortedSet, zran
     .summary("Returns the members within a range, if all scores are equal.")
     .syntax("key:k min:s max:s [offset_count={offset:i count:i}/LIMIT]");
 
-
 fn zrangebylex(txn: &mut Txn<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     reply_range(txn, args, reply, Some((By::Lex, false)))
 }
@@ -210,7 +207,6 @@ const ZREVRANGEBYLEX: Command = Command::data("zrevrangebylex", Group::SortedSet
     .cost("O(log(N)+M)")
     .summary("Returns the members within a range backwards, if all scores are equal.")
     .syntax("key:k max:s min:s [offset_count={offset:i count:i}/LIMIT]");
-
 
 fn zrevrangebylex(txn: &mut Txn<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     reply_range(txn, args, reply, Some((By::Lex, true)))
@@ -225,7 +221,6 @@ const ZRANGESTORE: Command = Command::data("zrangestore", Group::SortedSet, zran
     .cost("O(log(N)+M)")
     .summary("Stores a range of members of a sorted set.")
     .syntax("dst:k src:k#1 min:s max:s [sortby=(byscore/BYSCORE|bylex/BYLEX)] [rev/REV] [offset_count={offset:i count:i}/LIMIT]");
-
 
 fn zrangestore(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     let (target, source) = (args.key()?, args.key()?);
@@ -244,7 +239,13 @@ fn zrangestore(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> 
 }
 
 /// Puts a computed sorted set at a key, or removes the key if there is nothing to put.
-pub(super) fn store(txn: &mut Txn<'_>, target: &[u8], result: Zset, event: &'static str, reply: &mut Reply<'_>) {
+pub(super) fn store(
+    txn: &mut Txn<'_>,
+    target: &[u8],
+    result: Zset,
+    event: &'static str,
+    reply: &mut Reply<'_>,
+) {
     let len = result.len();
     if len > 0 {
         txn.entry(target);
@@ -267,7 +268,6 @@ const ZREMRANGEBYRANK: Command = Command::data("zremrangebyrank", Group::SortedS
     .summary("Removes the members between two indices.")
     .syntax("key:k start:i stop:i");
 
-
 fn zremrangebyrank(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     let (key, start, stop) = (args.key()?, args.integer()?, args.integer()?);
     remove_range(txn, key, &Ends::Index(start, stop), "zremrangebyrank", reply)
@@ -283,7 +283,6 @@ const ZREMRANGEBYSCORE: Command = Command::data("zremrangebyscore", Group::Sorte
     .summary("Removes the members with scores within a range.")
     .syntax("key:k min:d max:d");
 
-
 fn zremrangebyscore(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     let (key, min, max) = (args.key()?, score_bound(args.bytes()?)?, score_bound(args.bytes()?)?);
     remove_range(txn, key, &Ends::Score(min, max), "zremrangebyscore", reply)
@@ -298,7 +297,6 @@ const ZREMRANGEBYLEX: Command = Command::data("zremrangebylex", Group::SortedSet
     .cost("O(log(N)+M)")
     .summary("Removes the members within a range, if all scores are equal.")
     .syntax("key:k min:s max:s");
-
 
 fn zremrangebylex(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     let (key, min, max) = (args.key()?, lex_bound(args.bytes()?)?, lex_bound(args.bytes()?)?);
@@ -321,7 +319,8 @@ fn remove_range(
         Ends::Score(min, max) => zset.score_range(min, max),
         Ends::Lex(min, max) => zset.lex_range(min, max),
     };
-    let members: Vec<_> = zset.iter_from(ranks.start).take(ranks.len()).map(|(member, _)| member.to_vec()).collect();
+    let members: Vec<_> =
+        zset.iter_from(ranks.start).take(ranks.len()).map(|(member, _)| member.to_vec()).collect();
     members.iter().for_each(|member| {
         zset.remove(member);
     });

@@ -64,7 +64,8 @@ pub struct Config {
 
 impl Default for Config {
     fn default() -> Self {
-        let values = DIRECTIVES.iter().map(|directive| (directive.name, directive.default.to_owned())).collect();
+        let values =
+            DIRECTIVES.iter().map(|directive| (directive.name, directive.default.to_owned())).collect();
         Self { values, maxmemory: 0 }
     }
 }
@@ -211,7 +212,7 @@ pub fn parse_memory(text: &str) -> Option<i64> {
         "gb" => 1 << 30,
         _ => return None,
     };
-    parse_i64(text[..digits].as_bytes())?.checked_mul(factor).filter(|&bytes| bytes >= 0)
+    parse_i64(&text.as_bytes()[..digits])?.checked_mul(factor).filter(|&bytes| bytes >= 0)
 }
 
 fn canonical(directive: &Directive, words: &[&str]) -> Result<String, String> {

@@ -227,7 +227,10 @@ pub const DIRECTIVES: &[Directive] = &[
     integer("databases", 1, 1 << 16, "16").immutable(),
     memory("proto-max-bulk-len", MIB, "536870912"),
     memory("client-query-buffer-limit", MIB, "1073741824").accepted(),
-    special("client-output-buffer-limit", "normal 0 0 0 slave 268435456 67108864 60 pubsub 33554432 8388608 60"),
+    special(
+        "client-output-buffer-limit",
+        "normal 0 0 0 slave 268435456 67108864 60 pubsub 33554432 8388608 60",
+    ),
     integer("hash-max-listpack-entries", 0, LONG_MAX, "512").alias("hash-max-ziplist-entries"),
     memory("hash-max-listpack-value", 0, "64").alias("hash-max-ziplist-value"),
     integer("set-max-intset-entries", 0, LONG_MAX, "512"),
@@ -316,7 +319,9 @@ pub const DIRECTIVES: &[Directive] = &[
     flag("cluster-allow-pubsubshard-when-down", true).accepted(),
     flag("cluster-allow-replica-migration", true).accepted(),
     integer("cluster-migration-barrier", 0, INT_MAX, "1").accepted(),
-    integer("cluster-replica-validity-factor", 0, INT_MAX, "10").alias("cluster-slave-validity-factor").accepted(),
+    integer("cluster-replica-validity-factor", 0, INT_MAX, "10")
+        .alias("cluster-slave-validity-factor")
+        .accepted(),
     memory("cluster-link-sendbuf-limit", 0, "0").accepted(),
 ];
 

@@ -74,7 +74,8 @@ fn buffer_limits(words: &[&str]) -> Result<String, String> {
             "pubsub" => "pubsub",
             _ => return Err("Invalid client class specified in buffer limit configuration.".to_owned()),
         };
-        let invalid = || "Error in hard, soft or soft_seconds setting in buffer limit configuration.".to_owned();
+        let invalid =
+            || "Error in hard, soft or soft_seconds setting in buffer limit configuration.".to_owned();
         let hard = super::parse_memory(group[1]).ok_or_else(invalid)?;
         let soft = super::parse_memory(group[2]).ok_or_else(invalid)?;
         let seconds = number(group[3]).filter(|&seconds| seconds >= 0).ok_or_else(invalid)?;
@@ -90,9 +91,9 @@ pub(super) fn merge_buffer_limits(old: &str, new: &str) -> String {
         words.chunks(4).map(<[String]>::to_vec).collect()
     };
     let new = groups(new);
-    let merged = groups(old).into_iter().map(|old| {
-        new.iter().rev().find(|group| group[0] == old[0]).cloned().unwrap_or(old)
-    });
+    let merged = groups(old)
+        .into_iter()
+        .map(|old| new.iter().rev().find(|group| group[0] == old[0]).cloned().unwrap_or(old));
     merged.flatten().collect::<Vec<_>>().join(" ")
 }
 
@@ -110,9 +111,13 @@ fn oom_values(words: &[&str]) -> Result<String, String> {
 fn percentiles(words: &[&str]) -> Result<String, String> {
     let words: Vec<&str> = words.iter().flat_map(|word| word.split_ascii_whitespace()).collect();
     for word in &words {
-        let value = word.parse::<f64>().map_err(|_| "Invalid latency-tracking-info-percentiles parameters".to_owned())?;
+        let value = word
+            .parse::<f64>()
+            .map_err(|_| "Invalid latency-tracking-info-percentiles parameters".to_owned())?;
         if !(0.0..=100.0).contains(&value) {
-            return Err("latency-tracking-info-percentiles should contain values between 0.0 and 100.0".to_owned());
+            return Err(
+                "latency-tracking-info-percentiles should contain values between 0.0 and 100.0".to_owned()
+            );
         }
     }
     Ok(words.join(" "))

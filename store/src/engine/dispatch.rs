@@ -3,13 +3,13 @@
 //! The order of the checks is visible to clients and is that of Redis 7.0: command, arity, authentication, protection,
 //! memory, failing disk, subscribed mode, loading, then MULTI queueing or the call.
 
+use super::Engine;
 use super::output::Output;
 use super::session::{ClientId, Queued, ReplyMode};
-use super::Engine;
 use crate::command::index::Callable;
+use crate::command::keys::Begin;
 use crate::command::row::TimeoutReply;
 use crate::command::{Args, Effect, Fault, Handler, Outcome, Run, flags};
-use crate::command::keys::Begin;
 use crate::limits::{ECHO_MAX, PREFETCH_WINDOW};
 use crate::resp::reply::{Protocol, Reply};
 use crate::resp::request::Batch;
@@ -84,7 +84,13 @@ struct Context {
 
 impl Engine {
     /// Runs requests of a client, and appends its replies to `out`.
-    pub fn execute(&mut self, now: Now, client: ClientId, requests: &Requests<'_>, out: &mut Vec<u8>) -> Executed {
+    pub fn execute(
+        &mut self,
+        now: Now,
+        client: ClientId,
+        requests: &Requests<'_>,
+        out: &mut Vec<u8>,
+    ) -> Executed {
         self.advance(now);
         let offset_before = self.offset();
         let mut done = Executed::default();
@@ -150,7 +156,10 @@ impl Engine {
             self.plan.push(planned);
         }
         if several {
-            self.plan.iter().filter_map(|planned| planned.key).for_each(|(_, hash)| database.prefetch_entry(hash));
+            self.plan
+                .iter()
+                .filter_map(|planned| planned.key)
+                .for_each(|(_, hash)| database.prefetch_entry(hash));
         }
     }
 
@@ -187,7 +196,8 @@ impl Engine {
 
     /// Brings the context up to date, and puts messages to this client before its reply.
     fn after_request(&mut self, context: &mut Context, start: usize, out: &mut Vec<u8>) {
-        let own = |output: &Output| matches!(output, Output::Push { client, .. } if *client == context.client);
+        let own =
+            |output: &Output| matches!(output, Output::Push { client, .. } if *client == context.client);
         if self.outputs.iter().any(own) {
             let (mine, others) = std::mem::take(&mut self.outputs).into_iter().partition(own);
             self.outputs = others;
@@ -236,7 +246,10 @@ impl Engine {
     /// All checks before a command runs or is queued.
     fn check(&self, context: &Context, command: Option<Callable>, args: &[&[u8]]) -> Result<Callable, Fault> {
         let Some(command) = command else { return Err(unknown_command(args)) };
-        if matches!(command.row.handler, Handler::Container) {
+        let lacks_subcommand = command.container.is_none()
+            && !command.row.subcommands.is_empty()
+            && (args.len() > 1 || matches!(command.row.handler, Handler::Container));
+        if lacks_subcommand {
             return Err(match args.get(1) {
                 None => Fault::Arity(command.row.name.into()),
                 Some(name) => Fault::Raw(
@@ -272,7 +285,17 @@ impl Engine {
         if session.multi.is_some() && command.row.is(flags::NO_MULTI) {
             return Err(Fault::other("Command not allowed inside a transaction"));
         }
-        let allowed = ["ping", "subscribe", "ssubscribe", "sunsubscribe", "psubscribe", "unsubscribe", "punsubscribe", "quit", "reset"];
+        let allowed = [
+            "ping",
+            "subscribe",
+            "ssubscribe",
+            "sunsubscribe",
+            "psubscribe",
+            "unsubscribe",
+            "punsubscribe",
+            "quit",
+            "reset",
+        ];
         if session.only_listens() && !allowed.contains(&command.row.name) {
             return Err(Fault::Other(
                 format!(

@@ -27,14 +27,14 @@ mod watch;
 use hashbrown::HashMap;
 
 pub(crate) use channels::{Channels, Scope};
-pub use dispatch::{Executed, Requests};
 pub(crate) use dispatch::Invocation;
+pub use dispatch::{Executed, Requests};
 pub use extension::Extension;
 pub use host::{Facts, Host, LogFacts, NoHost};
 pub use output::{Output, Step};
 pub use replay::ReplayFault;
 pub use session::{ClientId, ConnectionGauges, Peer};
-pub(crate) use session::{Multi, ReplyMode, Session, Watch};
+pub(crate) use session::{Multi, ReplyMode, Session};
 pub use stats::{CommandStats, RateMeter, Stats};
 
 use crate::command::{Command, Fault, Index};

@@ -1,11 +1,8 @@
 //! The end of a unit: frame, waiters, watchers, notifications, the extension.
 
-use super::channels::Scope;
 use super::Engine;
-use crate::txn::Event;
-
-/// Whether databases changed as a whole, for the extension.
-type Flushes = [crate::txn::Flushed];
+use super::channels::Scope;
+use crate::txn::{DbKey, Event, Flushed};
 
 impl Engine {
     /// Ends the unit that is going on. Everything it touched is visible from here on.
@@ -24,7 +21,7 @@ impl Engine {
     }
 
     /// Tells watchers and the extension what was touched.
-    pub(super) fn spread_touched(&mut self, touched: &[(usize, Box<[u8]>)], flushed: &Flushes) {
+    pub(super) fn spread_touched(&mut self, touched: &[DbKey], flushed: &[Flushed]) {
         for (db, key) in touched {
             self.fail_watchers(*db, key);
         }
@@ -36,7 +33,8 @@ impl Engine {
             return;
         }
         self.with_extension(|extension, txn| {
-            for (db, key) in touched.iter().filter(|(_, key)| key.starts_with(extension.prefix())) {
+            let prefix = extension.prefix();
+            for (db, key) in touched.iter().filter(|(_, key)| key.starts_with(prefix)) {
                 extension.changed(&mut txn.in_db(*db), key);
             }
         });

@@ -16,6 +16,7 @@ use crate::command::{Fault, Outcome, Wait, WaitClass};
 use crate::hash::{ByteMap, HashKey};
 use crate::limits::TIMEOUTS_PER_TICK;
 use crate::resp::reply::Reply;
+use crate::txn::DbKey;
 
 /// A parked client and what it will run again.
 struct Waiter {
@@ -29,12 +30,15 @@ struct Waiter {
     class: WaitClass,
 }
 
+/// The waiters of one class at one key, in arrival order.
+type Line = (WaitClass, BTreeSet<u64>);
+
 /// All parked clients.
 pub(crate) struct Waiters {
     next: u64,
     all: BTreeMap<u64, Waiter>,
     /// By database and key: the waiters of each class, in arrival order.
-    by_key: Vec<ByteMap<Vec<(WaitClass, BTreeSet<u64>)>>>,
+    by_key: Vec<ByteMap<Vec<Line>>>,
     times: BTreeSet<(u64, u64)>,
 }
 
@@ -115,7 +119,14 @@ impl Waiters {
 
 impl Engine {
     /// Parks a client.
-    pub(super) fn park(&mut self, client: ClientId, db: usize, command: Callable, args: &[&[u8]], wait: Wait) {
+    pub(super) fn park(
+        &mut self,
+        client: ClientId,
+        db: usize,
+        command: Callable,
+        args: &[&[u8]],
+        wait: Wait,
+    ) {
         let mut keys = wait.keys;
         keys.sort();
         keys.dedup();
@@ -193,7 +204,7 @@ impl Engine {
     }
 
     /// Runs the commands of those who wait for one of these keys, and of those who wait for what these commands touch.
-    pub(super) fn serve_waiters(&mut self, touched: Vec<(usize, Box<[u8]>)>) {
+    pub(super) fn serve_waiters(&mut self, touched: Vec<DbKey>) {
         let mut ready = VecDeque::from(touched);
         while let Some((db, key)) = ready.pop_front() {
             for class in self.waiters.classes(db, &key) {

@@ -1,7 +1,7 @@
 //! WATCH: who wants its transaction to fail if a key changes.
 
-use super::session::{ClientId, Watch};
 use super::Engine;
+use super::session::{ClientId, Watch};
 use crate::hash::{ByteMap, HashKey};
 
 /// Watching clients by key.

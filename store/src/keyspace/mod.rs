@@ -7,7 +7,7 @@ mod entry;
 
 use std::collections::BTreeSet;
 
-pub(crate) use entry::{Entry, EntryMut, EntryRef, Value, View, ViewMut};
+pub(crate) use entry::{Entry, EntryRef, Value, View, ViewMut};
 
 use crate::hash::HashKey;
 use crate::table::{Keyed, Occupied, Table};

@@ -46,7 +46,8 @@ impl LongDouble {
             [b'+', rest @ ..] => (false, rest),
             _ => (false, text),
         };
-        let magnitude = if unsigned.eq_ignore_ascii_case(b"inf") || unsigned.eq_ignore_ascii_case(b"infinity") {
+        let magnitude = if unsigned.eq_ignore_ascii_case(b"inf") || unsigned.eq_ignore_ascii_case(b"infinity")
+        {
             Magnitude::Infinite
         } else if unsigned.len() > 2 && unsigned[..2].eq_ignore_ascii_case(b"0x") {
             let value = super::parse_f64(unsigned)?;
@@ -291,8 +292,10 @@ mod tests {
     use super::*;
 
     fn sum(a: &str, b: &str) -> String {
-        let total =
-            LongDouble::parse(a.as_bytes()).unwrap().checked_add(LongDouble::parse(b.as_bytes()).unwrap()).unwrap();
+        let total = LongDouble::parse(a.as_bytes())
+            .unwrap()
+            .checked_add(LongDouble::parse(b.as_bytes()).unwrap())
+            .unwrap();
         let mut out = Vec::new();
         total.format(&mut out);
         String::from_utf8(out).unwrap()

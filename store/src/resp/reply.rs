@@ -214,7 +214,11 @@ impl<'a> Reply<'a> {
     }
 
     /// Elements whose number is known only after they are written.
-    pub fn counted(&mut self, write: impl FnOnce(&mut Reply<'_>) -> usize, open: impl FnOnce(&mut Reply<'_>, usize)) {
+    pub fn counted(
+        &mut self,
+        write: impl FnOnce(&mut Reply<'_>) -> usize,
+        open: impl FnOnce(&mut Reply<'_>, usize),
+    ) {
         let start = self.out.len();
         let len = write(self);
         let body = self.out.split_off(start);
@@ -258,7 +262,10 @@ mod tests {
             reply.boolean(true);
             reply.verbatim(b"hi");
         };
-        assert_eq!(written(Protocol::V2, everything), "$-1\r\n*-1\r\n$3\r\n0.5\r\n*2\r\n*1\r\n:1\r\n$2\r\nhi\r\n");
+        assert_eq!(
+            written(Protocol::V2, everything),
+            "$-1\r\n*-1\r\n$3\r\n0.5\r\n*2\r\n*1\r\n:1\r\n$2\r\nhi\r\n"
+        );
         assert_eq!(written(Protocol::V3, everything), "_\r\n_\r\n,0.5\r\n%1\r\n~1\r\n#t\r\n=6\r\ntxt:hi\r\n");
     }
 

@@ -45,7 +45,9 @@ impl ProtocolFault {
             Self::CountLineTooLong => "too big mbulk count string",
             Self::BadCount => "invalid multibulk length",
             Self::CountUnauthenticated => "unauthenticated multibulk length",
-            Self::ExpectedBulk(byte) => return Some(format!("ERR Protocol error: expected '$', got '{}'", byte as char)),
+            Self::ExpectedBulk(byte) => {
+                return Some(format!("ERR Protocol error: expected '$', got '{}'", byte as char));
+            }
             Self::BulkLineTooLong => "too big bulk count string",
             Self::BadBulk => "invalid bulk length",
             Self::BulkUnauthenticated => "unauthenticated bulk length",
@@ -162,7 +164,12 @@ impl Parser {
     ///
     /// # Errors
     /// The first malformed request; those before it are in the batch.
-    pub fn parse(&mut self, buffer: &[u8], limits: RequestLimits, batch: &mut Batch) -> Result<(), ProtocolFault> {
+    pub fn parse(
+        &mut self,
+        buffer: &[u8],
+        limits: RequestLimits,
+        batch: &mut Batch,
+    ) -> Result<(), ProtocolFault> {
         while batch.len() < BATCH_REQUESTS_MAX {
             let before = batch.len();
             let step = if self.missing > 0 {
@@ -210,7 +217,12 @@ impl Parser {
         }
     }
 
-    fn count(&mut self, buffer: &[u8], limits: RequestLimits, batch: &mut Batch) -> Result<Step, ProtocolFault> {
+    fn count(
+        &mut self,
+        buffer: &[u8],
+        limits: RequestLimits,
+        batch: &mut Batch,
+    ) -> Result<Step, ProtocolFault> {
         let Some(line) = self.line(buffer, self.at, ProtocolFault::CountLineTooLong)? else {
             return Ok(Step::Incomplete);
         };
@@ -227,7 +239,12 @@ impl Parser {
         self.arguments(buffer, limits, batch)
     }
 
-    fn arguments(&mut self, buffer: &[u8], limits: RequestLimits, batch: &mut Batch) -> Result<Step, ProtocolFault> {
+    fn arguments(
+        &mut self,
+        buffer: &[u8],
+        limits: RequestLimits,
+        batch: &mut Batch,
+    ) -> Result<Step, ProtocolFault> {
         while self.missing > 0 {
             let len = match self.bulk {
                 Some(len) => len,
@@ -277,7 +294,10 @@ impl Parser {
         let line = &buffer[self.at..from + offset];
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         let words = split_words(line)?;
-        if words.first().is_some_and(|word| word.eq_ignore_ascii_case(b"post") || word.eq_ignore_ascii_case(b"host:")) {
+        if words
+            .first()
+            .is_some_and(|word| word.eq_ignore_ascii_case(b"post") || word.eq_ignore_ascii_case(b"host:"))
+        {
             return Err(ProtocolFault::CrossProtocol);
         }
         self.at = from + offset + 1;
@@ -332,10 +352,16 @@ fn read_word(line: &[u8]) -> Result<(Vec<u8>, &[u8]), ProtocolFault> {
             [b' ' | b'\n' | b'\r' | b'\t', ..] => return Ok((word, rest)),
             [0, ..] => return Err(ProtocolFault::NulInInline),
             [quote @ (b'"' | b'\''), inner @ ..] => {
-                rest = if *quote == b'"' { double_quoted(inner, &mut word)? } else { single_quoted(inner, &mut word)? };
+                rest = if *quote == b'"' {
+                    double_quoted(inner, &mut word)?
+                } else {
+                    single_quoted(inner, &mut word)?
+                };
                 // A closing quote ends the word; something glued to it is an error.
                 return match rest.first() {
-                    Some(byte) if !byte.is_ascii_whitespace() && *byte != 0x0b => Err(ProtocolFault::UnbalancedQuotes),
+                    Some(byte) if !byte.is_ascii_whitespace() && *byte != 0x0b => {
+                        Err(ProtocolFault::UnbalancedQuotes)
+                    }
                     _ => Ok((word, rest)),
                 };
             }
@@ -421,7 +447,8 @@ mod tests {
 
     #[test]
     fn reads_both_forms_and_ignores_emptiness() {
-        let bytes = b"\r\n\n*0\r\n*-1\r\n*2\r\n$3\r\nGET\r\n$1\r\nk\r\nPING\n  set a \"x\\x41\\n\" 'it\\'s'\r\n";
+        let bytes =
+            b"\r\n\n*0\r\n*-1\r\n*2\r\n$3\r\nGET\r\n$1\r\nk\r\nPING\n  set a \"x\\x41\\n\" 'it\\'s'\r\n";
         assert_eq!(
             requests(bytes).unwrap(),
             [words(&["GET", "k"]), words(&["PING"]), words(&["set", "a", "xA\n", "it's"])]

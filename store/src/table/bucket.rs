@@ -6,8 +6,6 @@
 
 use std::ptr::NonNull;
 
-use crate::thin::{Thin, ThinRef};
-
 /// Slots of one bucket.
 pub(super) const SLOTS: usize = 8;
 const ADDRESS: u64 = (1 << 48) - 1;
@@ -171,7 +169,8 @@ impl Bucket {
     fn next_mut(&mut self) -> Option<&mut Self> {
         let last = &self.slots[SLOTS - 1];
         // SAFETY: as in `next`, and self is borrowed exclusively.
-        last.is_link().then(|| unsafe { &mut *std::ptr::with_exposed_provenance_mut::<Self>(last.0 as usize) })
+        last.is_link()
+            .then(|| unsafe { &mut *std::ptr::with_exposed_provenance_mut::<Self>(last.0 as usize) })
     }
 
     #[inline]
@@ -240,7 +239,9 @@ impl Bucket {
             if next.slots[0].0 == 0 {
                 let link = std::mem::replace(&mut self.slots[SLOTS - 1], Slot::EMPTY);
                 // SAFETY: the link owned the boxed bucket, which is empty now.
-                drop(unsafe { Box::from_raw(std::ptr::with_exposed_provenance_mut::<Self>(link.0 as usize)) });
+                drop(unsafe {
+                    Box::from_raw(std::ptr::with_exposed_provenance_mut::<Self>(link.0 as usize))
+                });
             }
             return slot;
         }
@@ -301,6 +302,7 @@ macro_rules! thin_item {
 
         impl $view<'_> {
             /// Bytes taken from the allocator.
+            #[allow(dead_code)] // Not every kind of item is measured.
             pub(crate) fn footprint(self) -> usize {
                 self.0.footprint()
             }

@@ -15,8 +15,8 @@ mod segment;
 
 use std::marker::PhantomData;
 
-pub(crate) use bucket::{Item, Keyed, thin_item};
 use bucket::Slot;
+pub(crate) use bucket::{Item, Keyed, thin_item};
 use segment::{Segment, top_bits};
 
 use crate::hash::HashKey;
@@ -272,12 +272,6 @@ impl<'a, T: Item> Occupied<'a, T> {
     /// The item.
     pub(crate) fn view(&self) -> T::Ref<'_> {
         self.slot.view::<T>()
-    }
-
-    /// The item, for as long as the table stays borrowed.
-    pub(crate) fn into_view(self) -> T::Ref<'a> {
-        let slot: &'a Slot = self.slot;
-        slot.view::<T>()
     }
 
     /// Changes the item; it may move to another address, but must keep its key.

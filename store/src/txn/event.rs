@@ -110,7 +110,9 @@ mod tests {
 
     #[test]
     fn letters_come_back_in_canonical_order() {
-        for (given, printed) in [("KEA", "AKE"), ("Ex", "xE"), ("g$lshzxetdKE", "AKE"), ("Kn", "nK"), ("", "")] {
+        for (given, printed) in
+            [("KEA", "AKE"), ("Ex", "xE"), ("g$lshzxetdKE", "AKE"), ("Kn", "nK"), ("", "")]
+        {
             assert_eq!(EventMask::parse(given.as_bytes()).unwrap().to_text(), printed);
         }
         assert!(EventMask::parse(b"Q").is_none());

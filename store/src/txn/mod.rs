@@ -16,7 +16,7 @@ pub use data::DataCounters;
 pub use event::EventClass;
 pub(crate) use event::{Event, EventMask};
 pub use feed::Feed;
-pub(crate) use touched::{Flushed, Touched};
+pub(crate) use touched::{DbKey, Flushed, Touched};
 pub use write::Expiry;
 
 use crate::command::Fault;

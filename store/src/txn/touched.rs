@@ -5,6 +5,9 @@
 
 use crate::hash::{ByteMap, HashKey};
 
+/// A key and the number of its database.
+pub(crate) type DbKey = (usize, Box<[u8]>);
+
 /// Keys somebody cares about, and those of them that were touched.
 pub(crate) struct Touched {
     /// How many care about a key, by database.
@@ -14,7 +17,7 @@ pub(crate) struct Touched {
     prefix: &'static [u8],
     /// Note every key: a checker wants it.
     all: bool,
-    keys: Vec<(usize, Box<[u8]>)>,
+    keys: Vec<DbKey>,
     flushed: Vec<Flushed>,
 }
 
@@ -46,7 +49,7 @@ impl Touched {
 
     /// What was noted, without taking it.
     #[cfg(debug_assertions)]
-    pub(crate) fn noted(&self) -> &[(usize, Box<[u8]>)] {
+    pub(crate) fn noted(&self) -> &[DbKey] {
         &self.keys
     }
 
@@ -102,11 +105,11 @@ impl Touched {
     }
 
     /// What was noted since the last call.
-    pub(crate) fn take(&mut self) -> (Vec<(usize, Box<[u8]>)>, Vec<Flushed>) {
+    pub(crate) fn take(&mut self) -> (Vec<DbKey>, Vec<Flushed>) {
         (std::mem::take(&mut self.keys), std::mem::take(&mut self.flushed))
     }
 
-    /// The keys of a database that somebody cares about.
+    /// The keys of a database that somebody waits for or watches.
     pub(crate) fn wanted_in(&self, db: usize) -> Vec<Box<[u8]>> {
         self.wanted[db].keys().cloned().collect()
     }

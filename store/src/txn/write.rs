@@ -128,7 +128,11 @@ impl Txn<'_> {
     ///
     /// # Errors
     /// The key holds another type.
-    pub(crate) fn edit_text<R>(&mut self, key: &[u8], edit: impl FnOnce(&mut Thin<()>) -> R) -> Result<R, Fault> {
+    pub(crate) fn edit_text<R>(
+        &mut self,
+        key: &[u8],
+        edit: impl FnOnce(&mut Thin<()>) -> R,
+    ) -> Result<R, Fault> {
         if self.entry(key).is_none() {
             self.put_value(key, Value::Raw(Thin::new((), &[])), Expiry::Never);
         }
@@ -259,8 +263,19 @@ impl Txn<'_> {
         }
     }
 
+    /// Touches the keys somebody cares about that are in one of these databases.
+    fn touch_wanted(&mut self, db: usize, there: &[usize]) {
+        for key in self.data.touched.wanted_in(db) {
+            let hash = self.data.hash(db, &key);
+            if there.iter().any(|&other| self.data.keyspace.db(other).find(hash, &key).is_some()) {
+                self.data.touched.touch(db, &key);
+            }
+        }
+    }
+
     /// Empties a database; returns how many keys there were.
     pub(crate) fn flush(&mut self, db: usize) -> usize {
+        self.touch_wanted(db, &[db]);
         let emptied = self.data.keyspace.take(db);
         self.data.touched.flush(Flushed::Emptied(db));
         emptied.len()
@@ -268,6 +283,8 @@ impl Txn<'_> {
 
     /// Exchanges two databases.
     pub(crate) fn swap(&mut self, a: usize, b: usize) {
+        self.touch_wanted(a, &[a, b]);
+        self.touch_wanted(b, &[a, b]);
         self.data.keyspace.swap(a, b);
         self.data.touched.flush(Flushed::Swapped(a, b));
     }

@@ -1,7 +1,7 @@
 //! Hashes: fields with values.
 
 use crate::hash::HashKey;
-use crate::table::{Item, Keyed, Table};
+use crate::table::{Keyed, Table};
 use crate::thin::{Thin, ThinRef};
 use crate::types::Thresholds;
 use crate::types::pack::{ELEMENTS_MAX, Element, Elements, Encoded, Pack};
@@ -82,7 +82,9 @@ impl Hash {
                 let [_, value] = pack.read_at(at);
                 Some(value.text())
             }
-            Self::Table(table) => table.find(table.hash(field), field).map(|found| Text::Bytes(found.value())),
+            Self::Table(table) => {
+                table.find(table.hash(field), field).map(|found| Text::Bytes(found.value()))
+            }
         }
     }
 
@@ -148,14 +150,19 @@ impl Hash {
 
     /// Visits the fields at `position` of a walk and says where it goes on; see [`Table::walk`]. A packed hash is
     /// visited at once.
-    pub(crate) fn walk<'a>(&'a self, position: u64, mut visit: impl FnMut(Text<'a>, Text<'a>)) -> Option<u64> {
+    pub(crate) fn walk<'a>(
+        &'a self,
+        position: u64,
+        mut visit: impl FnMut(Text<'a>, Text<'a>),
+    ) -> Option<u64> {
         match self {
             Self::Packed(pack) => {
                 Pairs(pack.iter()).for_each(|(field, value)| visit(field, value));
                 None
             }
-            Self::Table(table) => table
-                .walk(position, |item: FieldRef<'a>| visit(Text::Bytes(item.key()), Text::Bytes(item.value()))),
+            Self::Table(table) => table.walk(position, |item: FieldRef<'a>| {
+                visit(Text::Bytes(item.key()), Text::Bytes(item.value()))
+            }),
         }
     }
 
@@ -179,7 +186,8 @@ impl Hash {
         match self {
             Self::Packed(pack) => pack.footprint(),
             Self::Table(table) => {
-                table.footprint() + super::extrapolate(table.iter().map(|i| i.footprint()), samples, table.len())
+                table.footprint()
+                    + super::extrapolate(table.iter().map(|i| i.footprint()), samples, table.len())
             }
         }
     }

@@ -309,7 +309,9 @@ impl List {
     pub(crate) fn footprint(&self, samples: usize) -> usize {
         let nodes = self.nodes.len();
         let sizes = self.nodes.iter().map(|node| node.0.footprint());
-        size_of::<Self>() + self.nodes.capacity() * size_of::<Node>() + super::extrapolate(sizes, samples, nodes)
+        size_of::<Self>()
+            + self.nodes.capacity() * size_of::<Node>()
+            + super::extrapolate(sizes, samples, nodes)
     }
 }
 
@@ -359,7 +361,11 @@ mod tests {
             }
             Step::Drop(left) => {
                 list.drop_end(end(left));
-                if left { model.pop_front() } else { model.pop_back() };
+                if left {
+                    model.pop_front()
+                } else {
+                    model.pop_back()
+                };
             }
             Step::Insert(at, element) => {
                 let at = at % (model.len() + 1);

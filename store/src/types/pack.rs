@@ -314,8 +314,23 @@ mod tests {
         let long = vec![b'x'; 200];
         let huge = vec![b'y'; 70_000];
         let texts: Vec<&[u8]> = vec![
-            b"", b"a", &long, &huge, b"0", b"31", b"32", b"-1", b"127", b"128", b"-128", b"-129", b"65536",
-            b"9223372036854775807", b"-9223372036854775808", b"007", b"1e3",
+            b"",
+            b"a",
+            &long,
+            &huge,
+            b"0",
+            b"31",
+            b"32",
+            b"-1",
+            b"127",
+            b"128",
+            b"-128",
+            b"-129",
+            b"65536",
+            b"9223372036854775807",
+            b"-9223372036854775808",
+            b"007",
+            b"1e3",
         ];
         let mut pack = Pack::new();
         for text in &texts {
@@ -332,7 +347,7 @@ mod tests {
 
     #[test]
     fn scores_come_back() {
-        for score in [0.0, 1.0, -3.0, 0.1, 1e300, f64::INFINITY, f64::NEG_INFINITY, 9_007_199_254_740_993.0] {
+        for score in [0.0, 1.0, -3.0, 0.1, 1e300, f64::INFINITY, f64::NEG_INFINITY, 9_007_199_254_740_994.0] {
             let encoded = Encoded::score(score);
             let bytes = encoded.pieces().concat();
             assert_eq!(read(&bytes).0.score(), score);
@@ -353,6 +368,9 @@ mod tests {
         pack.replace(at, &Encoded::text(b"7"));
         let left: Vec<_> = pack.iter().map(text_of).collect();
         assert_eq!(left.len(), 20);
-        assert_eq!((&left[9][..], &left[10][..], &left[11][..]), (&b"element-9"[..], &b"7"[..], &b"element-41"[..]));
+        assert_eq!(
+            (&left[9][..], &left[10][..], &left[11][..]),
+            (&b"element-9"[..], &b"7"[..], &b"element-41"[..])
+        );
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::hash::HashKey;
 use crate::number::parse_i64;
-use crate::table::{Item, Keyed, Table};
+use crate::table::{Keyed, Table};
 use crate::thin::{Thin, ThinRef};
 use crate::types::Thresholds;
 use crate::types::intset::IntSet;
@@ -156,7 +156,9 @@ impl Set {
     /// visited at once.
     pub(crate) fn walk<'a>(&'a self, position: u64, mut visit: impl FnMut(Text<'a>)) -> Option<u64> {
         match self {
-            Self::Table(table) => table.walk(position, |member: MemberRef<'a>| visit(Text::Bytes(member.key()))),
+            Self::Table(table) => {
+                table.walk(position, |member: MemberRef<'a>| visit(Text::Bytes(member.key())))
+            }
             _ => {
                 self.iter().for_each(visit);
                 None
@@ -185,7 +187,8 @@ impl Set {
             Self::Integers(integers) => integers.footprint(),
             Self::Packed(pack) => pack.footprint(),
             Self::Table(table) => {
-                table.footprint() + super::extrapolate(table.iter().map(|m| m.footprint()), samples, table.len())
+                table.footprint()
+                    + super::extrapolate(table.iter().map(|m| m.footprint()), samples, table.len())
             }
         }
     }

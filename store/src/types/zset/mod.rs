@@ -171,13 +171,20 @@ impl Zset {
     }
 
     /// Gives `member` a score, which is not NaN, and returns the one it had.
-    pub(crate) fn set(&mut self, member: &[u8], score: f64, limits: &Thresholds, key: HashKey) -> Option<f64> {
+    pub(crate) fn set(
+        &mut self,
+        member: &[u8],
+        score: f64,
+        limits: &Thresholds,
+        key: HashKey,
+    ) -> Option<f64> {
         let old = self.score(member);
         if old == Some(score) {
             return old;
         }
         if let Self::Packed(pack) = self {
-            let grows = old.is_none() && pack.len() / 2 >= limits.zset_entries.min(super::pack::ELEMENTS_MAX / 2 - 1);
+            let grows =
+                old.is_none() && pack.len() / 2 >= limits.zset_entries.min(super::pack::ELEMENTS_MAX / 2 - 1);
             if !grows && member.len() <= limits.zset_value {
                 if old.is_some() {
                     Self::remove_packed(pack, member);
@@ -248,7 +255,8 @@ impl Zset {
         match self {
             Self::Packed(pack) => {
                 let mut elements = pack.iter();
-                let pairs = std::iter::from_fn(move || Some((elements.next()?.text(), elements.next()?.score())));
+                let pairs =
+                    std::iter::from_fn(move || Some((elements.next()?.text(), elements.next()?.score())));
                 Box::new(pairs.skip(rank))
             }
             Self::Large(large) => Box::new(large.order.iter_from(rank).map(scored)),
@@ -342,7 +350,8 @@ mod tests {
 
     /// Scores as they compare: total order over the integers used here.
     fn sorted(model: &BTreeMap<Vec<u8>, i32>) -> Vec<(Vec<u8>, f64)> {
-        let mut all: Vec<_> = model.iter().map(|(member, &score)| (member.clone(), f64::from(score))).collect();
+        let mut all: Vec<_> =
+            model.iter().map(|(member, &score)| (member.clone(), f64::from(score))).collect();
         all.sort_by(|a, b| a.1.total_cmp(&b.1).then_with(|| a.0.cmp(&b.0)));
         all
     }

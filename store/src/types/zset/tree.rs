@@ -156,11 +156,8 @@ impl Tree {
         let place = self.seek(|item| item.compare(score, member).is_lt());
         let branch = &mut self.branches[place.branch];
         // `seek` may stop behind the last item of a leaf, when the item is the first one of the next.
-        let place = if place.item == branch.leaves[place.leaf].items.len() {
-            self.following(place)
-        } else {
-            place
-        };
+        let place =
+            if place.item == branch.leaves[place.leaf].items.len() { self.following(place) } else { place };
         let branch = &mut self.branches[place.branch];
         let leaf = &mut branch.leaves[place.leaf];
         let removed = leaf.items.remove(place.item);
@@ -223,7 +220,8 @@ impl Tree {
         let place = self.place_of(rank);
         let last = self.branches.get(place.branch).map(|branch| &branch.leaves[..=place.leaf]);
         let before = self.branches.get(..place.branch).unwrap_or(&[]);
-        let skipped = last.and_then(|leaves| leaves.last()).map_or(0, |leaf| leaf.items.len() - 1 - place.item);
+        let skipped =
+            last.and_then(|leaves| leaves.last()).map_or(0, |leaf| leaf.items.len() - 1 - place.item);
         last.into_iter()
             .flatten()
             .rev()
@@ -235,7 +233,8 @@ impl Tree {
     /// Bytes taken from the allocator.
     pub(super) fn footprint(&self) -> usize {
         let leaves = |branch: &Branch| {
-            let items: usize = branch.leaves.iter().map(|leaf| leaf.items.capacity() * size_of::<Ranked>()).sum();
+            let items: usize =
+                branch.leaves.iter().map(|leaf| leaf.items.capacity() * size_of::<Ranked>()).sum();
             items + branch.leaves.capacity() * size_of::<Leaf>()
         };
         self.branches.iter().map(leaves).sum::<usize>() + self.branches.capacity() * size_of::<Branch>()

@@ -1,0 +1,43 @@
+//! HELP of every container: made from the rows of its subcommands.
+
+use super::prelude::*;
+use crate::command::syntax::{self, Argument, Kind};
+use crate::engine::{ClientId, Engine};
+
+/// The row that the index adds to every container.
+pub(crate) static HELP: Command = Command::system("help", Group::Server, help)
+    .arity(2)
+    .flags(LOADING | STALE)
+    .since("5.0.0")
+    .summary("Lists the subcommands.");
+
+fn help(engine: &mut Engine, _client: ClientId, args: Args<'_>, reply: &mut Reply<'_>) -> Run {
+    let container = args.all().first().and_then(|name| engine.index.find(name)).ok_or(Fault::Syntax)?;
+    let name = container.row.name.to_ascii_uppercase();
+    let mut lines = vec![format!("{name} <subcommand> [<arg> [value] [opt] ...]. Subcommands are:")];
+    for row in container.row.subcommands.iter().chain([&HELP]) {
+        let usage = syntax::parse(row.syntax).iter().map(usage).collect::<Vec<_>>().join(" ");
+        lines.push(format!("{} {usage}", row.name.to_ascii_uppercase()).trim_end().to_owned());
+        lines.push(format!("    {}", row.summary));
+    }
+    reply.array(lines.len());
+    lines.iter().for_each(|line| reply.status(line));
+    Ok(Outcome::Done)
+}
+
+/// An argument as manuals write it.
+fn usage(argument: &Argument) -> String {
+    let inner = |separator: &str| argument.arguments.iter().map(usage).collect::<Vec<_>>().join(separator);
+    let value = match argument.kind {
+        Kind::PureToken => String::new(),
+        Kind::OneOf => format!("({})", inner("|")),
+        Kind::Block => inner(" "),
+        _ => format!("<{}>", argument.name),
+    };
+    let words = [argument.token.clone().unwrap_or_default(), value];
+    let mut text = words.iter().filter(|word| !word.is_empty()).cloned().collect::<Vec<_>>().join(" ");
+    if argument.multiple {
+        text = format!("{text} [{text} ...]");
+    }
+    if argument.optional { format!("[{text}]") } else { text }
+}
