@@ -64,7 +64,7 @@ fn object_refcount(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>)
     let key = args.key()?;
     match txn.entry(key).map(|entry| entry.view()) {
         Some(View::Integer(value)) if (0..SHARED_INTEGERS).contains(&value) => {
-            reply.integer(i64::from(i32::MAX))
+            reply.integer(i64::from(i32::MAX));
         }
         Some(_) => reply.integer(1),
         None => reply.null(),

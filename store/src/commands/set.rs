@@ -242,7 +242,7 @@ impl Combination {
                 sets.iter().flatten().for_each(|set| {
                     set.iter().for_each(|member| {
                         add(&member);
-                    })
+                    });
                 });
             }
             Self::Intersection => {

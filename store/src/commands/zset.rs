@@ -104,9 +104,9 @@ fn add(txn: &mut Txn<'_>, key: &[u8], options: AddOptions, pairs: &[&[u8]], repl
     let (limits, hash_key) = txn.table_setup();
     if txn.zset_mut(key)?.is_none() && options.only_old {
         if options.increment {
-            reply.null()
+            reply.null();
         } else {
-            reply.integer(0)
+            reply.integer(0);
         }
         return Ok(Outcome::Done);
     }

@@ -54,7 +54,7 @@ impl<'a> Selection<'a> {
             match () {
                 () if !stored && is_word(word, "WITHSCORES") => with_scores = true,
                 () if is_word(word, "LIMIT") && args.left() >= 2 => {
-                    limit = Some((args.integer()?, args.integer()?))
+                    limit = Some((args.integer()?, args.integer()?));
                 }
                 () if fixed.is_none() && is_word(word, "REV") => reverse = true,
                 () if fixed.is_none() && is_word(word, "BYSCORE") => by = By::Score,

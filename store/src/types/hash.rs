@@ -161,7 +161,7 @@ impl Hash {
                 None
             }
             Self::Table(table) => table.walk(position, |item: FieldRef<'a>| {
-                visit(Text::Bytes(item.key()), Text::Bytes(item.value()))
+                visit(Text::Bytes(item.key()), Text::Bytes(item.value()));
             }),
         }
     }
