@@ -9,6 +9,7 @@
 //! - [`command`]: what a command is; [`commands`] holds all of them, by family.
 //! - [`txn`]: how commands read and write keys; the one door for effects.
 //! - [`keyspace`], [`table`], [`types`]: how keys and values lie in memory.
+//! - [`durable`]: the log, over a disk that is an argument.
 //! - [`config`]: directives; [`limits`]: every bound; [`number`] and [`glob`]: text as clients mean it.
 //!
 //! Not here: sockets, files, threads and signals (the daemon's), jobs and schedules (the queue's, which comes in as an
@@ -17,6 +18,7 @@
 pub mod command;
 mod commands;
 pub mod config;
+pub mod durable;
 pub mod engine;
 pub mod glob;
 pub mod hash;

@@ -1,0 +1,126 @@
+//! Readings of this process, for INFO and for `maxmemory`.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::time::TimeValLike;
+use pbj_store::engine::{Facts, Host, LogFacts};
+
+use crate::allocator;
+use crate::clock::Clock;
+use crate::log_writer::LogDoor;
+
+/// Counters that connections keep.
+#[derive(Debug, Default)]
+pub struct Traffic {
+    /// Bytes read from clients.
+    pub input: AtomicU64,
+    /// Bytes written to clients.
+    pub output: AtomicU64,
+    /// Connections refused because there were too many.
+    pub rejected: AtomicU64,
+}
+
+/// What does not change while the process runs.
+#[derive(Clone, Debug, Default)]
+pub struct Identity {
+    /// Port for clients.
+    pub tcp_port: u16,
+    /// Path of the configuration file.
+    pub config_file: String,
+    /// Who supervises the process.
+    pub supervised: &'static str,
+}
+
+/// The process as a [`Host`] of the engine.
+pub struct ProcessHost {
+    clock: Clock,
+    identity: Identity,
+    traffic: Arc<Traffic>,
+    log: Option<Arc<LogDoor>>,
+}
+
+impl ProcessHost {
+    /// The process with these counters and this log.
+    pub fn new(identity: Identity, traffic: Arc<Traffic>, log: Option<Arc<LogDoor>>) -> Self {
+        Self { clock: Clock, identity, traffic, log }
+    }
+}
+
+impl Host for ProcessHost {
+    fn stopwatch_ns(&self) -> u64 {
+        self.clock.stopwatch_ns()
+    }
+
+    fn memory_used(&self) -> usize {
+        allocator::bytes_taken()
+    }
+
+    fn facts(&self) -> Facts {
+        allocator::note_peak();
+        let (cpu_user_us, cpu_system_us) = cpu_us();
+        Facts {
+            process_id: std::process::id(),
+            tcp_port: self.identity.tcp_port,
+            executable: std::env::current_exe().map(|path| path.display().to_string()).unwrap_or_default(),
+            config_file: self.identity.config_file.clone(),
+            supervised: self.identity.supervised,
+            os: os_name(),
+            total_system_memory: meminfo_bytes("MemTotal:"),
+            resident: resident_bytes(),
+            memory_peak: allocator::peak() as u64,
+            allocator: "jemalloc-5.3",
+            cpu_system_us,
+            cpu_user_us,
+            net_input: self.traffic.input.load(Ordering::Relaxed),
+            net_output: self.traffic.output.load(Ordering::Relaxed),
+            rejected_connections: self.traffic.rejected.load(Ordering::Relaxed),
+            log: self.log.as_ref().map(|log| {
+                let status = log.status();
+                LogFacts {
+                    current_size: status.size,
+                    base_size: status.size_at_start,
+                    pending: status.pending,
+                    last_write_ok: status.failure.is_none(),
+                    delayed_fsync: status.delayed_syncs,
+                }
+            }),
+        }
+    }
+}
+
+/// Processor time of the process: outside of and in the kernel, in microseconds.
+pub fn cpu_us() -> (u64, u64) {
+    getrusage(UsageWho::RUSAGE_SELF).map_or((0, 0), |usage| {
+        (usage.user_time().num_microseconds() as u64, usage.system_time().num_microseconds() as u64)
+    })
+}
+
+/// Resident memory of the process in bytes.
+pub fn resident_bytes() -> u64 {
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    let pages: u64 = statm.split_ascii_whitespace().nth(1).and_then(|pages| pages.parse().ok()).unwrap_or(0);
+    pages * 4096
+}
+
+fn meminfo_bytes(field: &str) -> u64 {
+    let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix(field));
+    let kib: u64 = line.and_then(|line| line.trim().trim_end_matches(" kB").parse().ok()).unwrap_or(0);
+    kib * 1024
+}
+
+fn os_name() -> String {
+    nix::sys::utsname::uname().map_or_else(
+        |_| "Linux".to_owned(),
+        |name| {
+            format!(
+                "{} {} {}",
+                name.sysname().to_string_lossy(),
+                name.release().to_string_lossy(),
+                name.machine().to_string_lossy()
+            )
+        },
+    )
+}

@@ -1,0 +1,243 @@
+//! Listening sockets, and who may come in.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr, TcpListener as StdTcpListener};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixListener as StdUnixListener;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use pbj_store::config::Config;
+use pbj_store::engine::Peer;
+use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
+use tokio::net::{TcpListener, UnixListener};
+
+use crate::io_thread::{Incoming, IoThread};
+use crate::shared::Shared;
+
+/// What somebody from outside is told when there is no password.
+const PROTECTED: &[u8] = b"-DENIED PBJ is running in protected mode because protected mode is enabled and no password is \
+set for the default user. In this mode connections are only accepted from the loopback interface. To connect from \
+other computers, set a password with the directive requirepass, or disable protected mode with the directive \
+'protected-mode no'.\r\n";
+const TOO_MANY: &[u8] = b"-ERR max number of clients reached\r\n";
+
+/// Sockets that accept connections.
+#[derive(Debug, Default)]
+pub struct Listeners {
+    /// Over TCP.
+    pub tcp: Vec<StdTcpListener>,
+    /// Over Unix sockets.
+    pub unix: Vec<StdUnixListener>,
+}
+
+impl Listeners {
+    /// Binds what the configuration says.
+    ///
+    /// # Errors
+    /// An address cannot be had (but for those marked as optional with `-`).
+    pub fn bind(config: &Config) -> io::Result<Self> {
+        let mut listeners = Self::default();
+        let port = config.integer("port") as u16;
+        if port != 0 {
+            for word in config.text("bind").split_ascii_whitespace() {
+                let (optional, address) = match word.strip_prefix('-') {
+                    Some(address) => (true, address),
+                    None => (false, word),
+                };
+                match bind_tcp(address, port, config.integer("tcp-backlog") as i32) {
+                    Ok(listener) => listeners.tcp.push(listener),
+                    Err(error) if optional => {
+                        tracing::debug!(address, %error, "an optional address is not available");
+                    }
+                    Err(error) => {
+                        return Err(io::Error::new(error.kind(), format!("cannot listen on {address}:{port}: {error}")));
+                    }
+                }
+            }
+        }
+        let path = config.text("unixsocket");
+        if !path.is_empty() {
+            listeners.unix.push(bind_unix(Path::new(path), config.text("unixsocketperm"))?);
+        }
+        Ok(listeners)
+    }
+}
+
+/// A listening socket on an address, or on all (`*`).
+///
+/// # Errors
+/// The address makes no sense or is taken.
+pub fn bind_tcp(address: &str, port: u16, backlog: i32) -> io::Result<StdTcpListener> {
+    let address = match address {
+        "*" => IpAddr::from([0, 0, 0, 0]),
+        "::*" => IpAddr::from([0_u16; 8]),
+        "localhost" => IpAddr::from([127, 0, 0, 1]),
+        other => other.parse().map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, "not an IP address"))?,
+    };
+    let address = SocketAddr::new(address, port);
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    socket.bind(&address.into())?;
+    socket.listen(backlog.max(1))?;
+    socket.set_nonblocking(true)?;
+    Ok(socket.into())
+}
+
+fn bind_unix(path: &Path, permissions: &str) -> io::Result<StdUnixListener> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let listener = StdUnixListener::bind(path)
+        .map_err(|error| io::Error::new(error.kind(), format!("cannot listen on {}: {error}", path.display())))?;
+    if let Ok(mode @ 1..) = u32::from_str_radix(permissions, 8) {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))?;
+    }
+    listener.set_nonblocking(true)?;
+    Ok(listener)
+}
+
+/// Decides who may come in, and hands connections to threads in turn.
+pub struct Gate {
+    shared: Arc<Shared>,
+    threads: Arc<Vec<IoThread>>,
+    next: std::sync::atomic::AtomicUsize,
+}
+
+impl Gate {
+    /// A gate before these threads.
+    pub fn new(shared: Arc<Shared>, threads: Arc<Vec<IoThread>>) -> Self {
+        Self { shared, threads, next: std::sync::atomic::AtomicUsize::new(0) }
+    }
+
+    /// Accepts connections of a listener until the daemon ends.
+    ///
+    /// # Errors
+    /// The listener cannot be used.
+    pub async fn accept_tcp(self: Arc<Self>, listener: StdTcpListener) -> io::Result<()> {
+        let listener = TcpListener::from_std(listener)?;
+        loop {
+            let accepted = tokio::select! {
+                accepted = listener.accept() => accepted,
+                () = self.shared.stopped() => return Ok(()),
+            };
+            match accepted {
+                Ok((stream, address)) => {
+                    if let Err(error) = self.admit_tcp(stream, address) {
+                        tracing::debug!(%address, %error, "a connection was lost while it came in");
+                    }
+                }
+                Err(error) => rest_after(&error).await,
+            }
+        }
+    }
+
+    /// Accepts connections of a Unix socket until the daemon ends.
+    ///
+    /// # Errors
+    /// The listener cannot be used.
+    pub async fn accept_unix(self: Arc<Self>, listener: StdUnixListener) -> io::Result<()> {
+        let path = listener.local_addr().ok().and_then(|addr| addr.as_pathname().map(Path::to_owned));
+        let path = path.map(|path| path.display().to_string()).unwrap_or_default();
+        let listener = UnixListener::from_std(listener)?;
+        loop {
+            let accepted = tokio::select! {
+                accepted = listener.accept() => accepted,
+                () = self.shared.stopped() => return Ok(()),
+            };
+            match accepted {
+                Ok((stream, _)) => {
+                    let stream = stream.into_std()?;
+                    if self.is_full() {
+                        turn_away(SockRef::from(&stream), TOO_MANY);
+                        continue;
+                    }
+                    let peer = Peer {
+                        addr: format!("{path}:0"),
+                        laddr: format!("{path}:0"),
+                        fd: stream.as_raw_fd(),
+                        ..Peer::default()
+                    };
+                    self.hand_over(Incoming::Unix(stream, peer));
+                }
+                Err(error) => rest_after(&error).await,
+            }
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        let core = self.shared.lock();
+        let full = core.engine.clients() >= core.engine.config().size("maxclients");
+        if full {
+            self.shared.traffic.rejected.fetch_add(1, Ordering::Relaxed);
+        }
+        full
+    }
+
+    fn admit_tcp(&self, stream: tokio::net::TcpStream, address: SocketAddr) -> io::Result<()> {
+        let stream = stream.into_std()?;
+        if self.is_full() {
+            turn_away(SockRef::from(&stream), TOO_MANY);
+            return Ok(());
+        }
+        let keepalive = {
+            let core = self.shared.lock();
+            let config = core.engine.config();
+            let exposed = config.flag("protected-mode") && config.password().is_none();
+            if exposed && !is_loopback(address.ip()) {
+                drop(core);
+                turn_away(SockRef::from(&stream), PROTECTED);
+                return Ok(());
+            }
+            config.integer("tcp-keepalive")
+        };
+        stream.set_nodelay(true)?;
+        if keepalive > 0 {
+            let time = Duration::from_secs(keepalive as u64);
+            let settings = TcpKeepalive::new().with_time(time).with_interval((time / 3).max(Duration::from_secs(1)));
+            SockRef::from(&stream).set_tcp_keepalive(&settings.with_retries(3))?;
+        }
+        let peer = Peer {
+            addr: address.to_string(),
+            laddr: stream.local_addr()?.to_string(),
+            fd: stream.as_raw_fd(),
+            ..Peer::default()
+        };
+        self.hand_over(Incoming::Tcp(stream, peer));
+        Ok(())
+    }
+
+    fn hand_over(&self, incoming: Incoming) {
+        let next = self.next.fetch_add(1, Ordering::Relaxed);
+        self.threads[next % self.threads.len()].adopt(incoming);
+    }
+}
+
+fn is_loopback(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => address.is_loopback(),
+        IpAddr::V6(address) => {
+            address.is_loopback() || address.to_ipv4_mapped().is_some_and(|address| address.is_loopback())
+        }
+    }
+}
+
+/// Says why, without waiting for anybody to listen, and closes.
+fn turn_away(socket: SockRef<'_>, words: &[u8]) {
+    if let Err(error) = socket.send(words) {
+        tracing::debug!(%error, "a refused client is gone already");
+    }
+}
+
+/// Out of file descriptors, most likely: trying again at once would only burn time.
+async fn rest_after(error: &io::Error) {
+    tracing::warn!(%error, "cannot accept a connection");
+    tokio::time::sleep(Duration::from_millis(100)).await;
+}

@@ -1,0 +1,157 @@
+//! What others send to a connection, between its own requests.
+//!
+//! Law: what is in a mailbox goes out before the replies to requests that are executed later, and after those executed
+//! earlier. A client that does not read is cut off at the limit of its class; it never costs more memory than that.
+
+use std::task::Waker;
+
+use parking_lot::Mutex;
+
+/// Limits of the bytes that may wait for a client (`client-output-buffer-limit`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OutputLimit {
+    /// Bytes at which the client is cut off at once; 0 for none.
+    pub hard: usize,
+    /// Bytes at which it is cut off if it stays above them for a time; 0 for none.
+    pub soft: usize,
+    /// That time, in milliseconds.
+    pub soft_ms: u64,
+}
+
+/// The mailbox of one connection.
+#[derive(Debug, Default)]
+pub struct Mailbox {
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    bytes: Vec<u8>,
+    /// The offset of the log that the bytes depend on.
+    offset: u64,
+    /// The client waits no longer.
+    resumed: bool,
+    close: bool,
+    above_soft_since: Option<u64>,
+    waker: Option<Waker>,
+}
+
+/// What a mailbox held.
+#[derive(Debug, Default)]
+pub struct Mail {
+    /// Bytes to send.
+    pub bytes: Vec<u8>,
+    /// The offset of the log that they depend on.
+    pub offset: u64,
+    /// The client waits no longer: its further requests may be executed.
+    pub resumed: bool,
+    /// The connection is to be closed after the bytes.
+    pub close: bool,
+}
+
+impl Mailbox {
+    /// A reply to a client that waited.
+    pub fn reply(&self, bytes: &[u8], offset: u64) {
+        let mut inner = self.inner.lock();
+        inner.bytes.extend_from_slice(bytes);
+        inner.offset = inner.offset.max(offset);
+        inner.resumed = true;
+        inner.wake();
+    }
+
+    /// A message. A client that has too many of them unread is closed instead.
+    pub fn push(&self, bytes: &[u8], limit: OutputLimit, mono_ms: u64) {
+        let mut inner = self.inner.lock();
+        if inner.close {
+            return;
+        }
+        inner.bytes.extend_from_slice(bytes);
+        let len = inner.bytes.len();
+        let above_soft = limit.soft > 0 && len > limit.soft;
+        let since = if above_soft { *inner.above_soft_since.get_or_insert(mono_ms) } else { mono_ms };
+        if !above_soft {
+            inner.above_soft_since = None;
+        }
+        if (limit.hard > 0 && len > limit.hard) || (above_soft && mono_ms - since >= limit.soft_ms) {
+            tracing::warn!(bytes = len, "a client does not read its messages and is cut off");
+            inner.bytes = Vec::new();
+            inner.close = true;
+        }
+        inner.wake();
+    }
+
+    /// Closes the connection after what was sent.
+    pub fn close(&self) {
+        let mut inner = self.inner.lock();
+        inner.close = true;
+        inner.wake();
+    }
+
+    /// Takes what there is. Without mail, remembers whom to wake.
+    pub fn take(&self, waker: Option<&Waker>) -> Option<Mail> {
+        let mut inner = self.inner.lock();
+        if inner.bytes.is_empty() && !inner.resumed && !inner.close {
+            if let Some(waker) = waker
+                && !inner.waker.as_ref().is_some_and(|known| known.will_wake(waker))
+            {
+                inner.waker = Some(waker.clone());
+            }
+            return None;
+        }
+        inner.above_soft_since = None;
+        Some(Mail {
+            bytes: std::mem::take(&mut inner.bytes),
+            offset: inner.offset,
+            resumed: std::mem::take(&mut inner.resumed),
+            close: inner.close,
+        })
+    }
+}
+
+impl Inner {
+    fn wake(&mut self) {
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMIT: OutputLimit = OutputLimit { hard: 100, soft: 10, soft_ms: 1000 };
+
+    #[test]
+    fn mail_comes_in_order_and_once() {
+        let mailbox = Mailbox::default();
+        assert!(mailbox.take(None).is_none());
+        mailbox.push(b"a", OutputLimit::default(), 0);
+        mailbox.reply(b"b", 7);
+        let mail = mailbox.take(None).unwrap();
+        assert_eq!((&mail.bytes[..], mail.offset, mail.resumed, mail.close), (&b"ab"[..], 7, true, false));
+        assert!(mailbox.take(None).is_none());
+    }
+
+    #[test]
+    fn a_client_that_does_not_read_is_cut_off() {
+        let hard = Mailbox::default();
+        hard.push(&[0; 101], LIMIT, 0);
+        assert!(hard.take(None).unwrap().close);
+        let soft = Mailbox::default();
+        soft.push(&[0; 20], LIMIT, 0);
+        soft.push(&[0; 1], LIMIT, 900);
+        assert!(!soft.inner.lock().close);
+        soft.push(&[0; 1], LIMIT, 1000);
+        assert!(soft.take(None).unwrap().close);
+    }
+
+    #[test]
+    fn reading_forgives() {
+        let mailbox = Mailbox::default();
+        mailbox.push(&[0; 20], LIMIT, 0);
+        assert!(!mailbox.take(None).unwrap().close);
+        mailbox.push(&[0; 20], LIMIT, 5000);
+        assert!(!mailbox.take(None).unwrap().close);
+    }
+}

@@ -1,0 +1,17 @@
+//! What survives: the append-only log, as pure code over a [`Disk`].
+//!
+//! Law: nothing is acknowledged that a crash could take back under the policy in force, and nothing damaged is served:
+//! a torn tail is cut and reported, anything else refuses to load and says where.
+//! Layout: that of Redis 7 (a manifest, a base, increments), so that `redis-check-aof` and redis-server read it.
+
+mod disk;
+mod load;
+mod log;
+mod manifest;
+mod memory_disk;
+
+pub use disk::{Disk, Syncer};
+pub use load::{Cut, LoadFault, LoadReport, Loader, Progress};
+pub use log::{Log, LogNames};
+pub use manifest::{FileKind, Manifest, ManifestFault};
+pub use memory_disk::MemoryDisk;
