@@ -9,6 +9,7 @@ use crate::resp::reply::Reply;
 use crate::txn::Txn;
 
 /// Everything about a command, beside its handler.
+#[derive(Clone, Copy)]
 pub struct Command {
     /// The name, in lower case; of a subcommand, the part behind the container.
     pub name: &'static str,

@@ -34,6 +34,7 @@ mod zset_range;
 use std::collections::BTreeSet;
 
 pub(crate) use help::HELP;
+pub(crate) use scan::walk;
 
 use crate::command::{Args, Command, Fault};
 use crate::limits::REPEATED_ELEMENTS_MAX;

@@ -10,9 +10,29 @@ use crate::number::parse_u64;
 
 const CURSOR_SHIFT: u32 = 16;
 
+/// Walks bucket by bucket from a cursor until about `count` elements were seen or a bound is reached; `step` visits a
+/// position, and returns where it goes on and how many elements it saw. Returns the new cursor, 0 at the end. A cursor
+/// that never came from here walks somewhere, but never fails.
+pub(crate) fn walk(cursor: u64, count: usize, mut step: impl FnMut(u64) -> (Option<u64>, usize)) -> u64 {
+    let mut position = cursor << CURSOR_SHIFT;
+    let mut seen = 0;
+    for _ in 0..count.saturating_mul(SCAN_EMPTY_FACTOR) {
+        let (next, elements) = step(position);
+        seen += elements;
+        match next {
+            None => return 0,
+            Some(next) => position = next,
+        }
+        if seen >= count {
+            break;
+        }
+    }
+    position >> CURSOR_SHIFT
+}
+
 /// The arguments of a walk.
 pub(super) struct Walk<'a> {
-    position: u64,
+    cursor: u64,
     count: usize,
     pattern: Option<&'a [u8]>,
     /// TYPE of SCAN.
@@ -25,9 +45,7 @@ impl<'a> Walk<'a> {
     /// Reads the cursor; it comes before the key is looked at.
     pub(super) fn cursor(args: &mut Args<'a>) -> Result<Self, Fault> {
         let cursor = parse_u64(args.bytes()?).ok_or(Fault::InvalidCursor)?;
-        // A cursor that never came from here walks somewhere, but never fails.
-        let position = cursor << CURSOR_SHIFT;
-        Ok(Self { position, count: 10, pattern: None, kind: None, bare: false })
+        Ok(Self { cursor, count: 10, pattern: None, kind: None, bare: false })
     }
 
     /// Reads the options; `bare` is the word that leaves values out, if the command has one.
@@ -60,23 +78,9 @@ impl<'a> Walk<'a> {
         self.pattern.is_none_or(|pattern| glob::matches(pattern, element))
     }
 
-    /// Walks bucket by bucket until enough was seen or a bound is reached; `step` returns where it goes on and how many
-    /// elements it saw. Returns the new cursor.
-    pub(super) fn run(&self, mut step: impl FnMut(u64) -> (Option<u64>, usize)) -> u64 {
-        let mut position = self.position;
-        let mut seen = 0;
-        for _ in 0..self.count.saturating_mul(SCAN_EMPTY_FACTOR) {
-            let (next, elements) = step(position);
-            seen += elements;
-            match next {
-                None => return 0,
-                Some(next) => position = next,
-            }
-            if seen >= self.count {
-                break;
-            }
-        }
-        position >> CURSOR_SHIFT
+    /// Walks; see [`walk`].
+    pub(super) fn run(&self, step: impl FnMut(u64) -> (Option<u64>, usize)) -> u64 {
+        walk(self.cursor, self.count, step)
     }
 
     /// Replies with a cursor and the elements, which are `pieces` strings each.

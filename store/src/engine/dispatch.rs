@@ -7,7 +7,7 @@ use super::Engine;
 use super::output::Output;
 use super::session::{ClientId, Queued, ReplyMode};
 use crate::command::index::Callable;
-use crate::command::keys::Begin;
+use crate::command::keys::{Begin, Find, KeySpec};
 use crate::command::row::TimeoutReply;
 use crate::command::{Args, Effect, Fault, Handler, Outcome, Run, flags};
 use crate::limits::{ECHO_MAX, PREFETCH_WINDOW};
@@ -271,10 +271,30 @@ impl Engine {
         if command.row.flags & (flags::PROTECTED | flags::DENYOOM | flags::WRITE) != 0 {
             self.check_state(command)?;
         }
+        if command.row.is(flags::WRITE) && self.extension.is_some() {
+            self.check_reserved(command, args)?;
+        }
         if self.loading && !command.row.is(flags::LOADING) {
             return Err(Fault::Loading);
         }
         Ok(command)
+    }
+
+    /// Keys of the extension are written by its own commands only.
+    fn check_reserved(&self, command: Callable, args: &[&[u8]]) -> Result<(), Fault> {
+        let reserved = self.data.reserved;
+        let touches = |index: usize| args.get(index).is_some_and(|key| key.starts_with(reserved));
+        let forbidden = match command.row.keys {
+            [KeySpec { begin: Begin::Index(index), find: Find::Range { last: 0, .. }, .. }] => touches(*index),
+            specs => specs.iter().any(|spec| spec.indices(args).into_iter().any(touches)),
+        };
+        if forbidden && !matches!(command.row.handler, Handler::Extension(_)) {
+            return Err(Fault::other(format!(
+                "keys that begin with '{}' belong to the queue and are written by its commands only",
+                String::from_utf8_lossy(reserved)
+            )));
+        }
+        Ok(())
     }
 
     fn check_session(&self, client: ClientId, command: Callable) -> Result<(), Fault> {

@@ -8,7 +8,8 @@ use crate::txn::Txn;
 /// A set of commands with state of its own.
 ///
 /// Law: what must survive is in keys, written through the [`Txn`]; what the extension holds in memory is derived from
-/// them, and `loaded` derives it again.
+/// them, and `loaded` derives it again. Keys that begin with its prefix are its own: no other command may write them, so
+/// that what is derived stays true.
 pub trait Extension: Send {
     /// The rows of its commands; a row's handler is `Handler::Extension(verb)`.
     fn rows(&self) -> &'static [Command];
@@ -28,11 +29,14 @@ pub trait Extension: Send {
     /// When the next thing is due, in monotonic milliseconds.
     fn deadline(&self, now: Now) -> Option<u64>;
 
-    /// All keys changed: derives everything again.
+    /// All keys were loaded: derives everything from them, and takes up what happened while nobody was there.
     fn loaded(&mut self, txn: &mut Txn<'_>);
 
-    /// Somebody else changed this key of ours: a replayed log, a master, or a client that knows what it does.
-    fn changed(&mut self, txn: &mut Txn<'_>, key: &[u8]);
+    /// Databases were emptied or exchanged: derives everything again.
+    fn emptied(&mut self, txn: &mut Txn<'_>);
+
+    /// A key of ours is gone because of its date.
+    fn expired(&mut self, db: usize, key: &[u8]);
 
     /// For a host that knows the concrete type and wants to look into it.
     fn as_any(&self) -> &dyn std::any::Any;

@@ -130,7 +130,7 @@ impl Engine {
             extension,
         };
         if let Some(extension) = &engine.extension {
-            engine.data.touched.set_prefix(extension.prefix());
+            engine.data.reserved = extension.prefix();
         }
         engine.apply_config();
         engine

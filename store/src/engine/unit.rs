@@ -13,10 +13,21 @@ impl Engine {
         if !self.data.events.is_empty() {
             self.publish_events();
         }
+        if !self.data.expired_reserved.is_empty() {
+            self.spread_expired();
+        }
         if !self.data.touched.is_empty() {
             let (touched, flushed) = self.data.touched.take();
             self.spread_touched(&touched, &flushed);
             self.serve_waiters(touched);
+        }
+    }
+
+    /// Tells the extension which of its keys are gone because of their dates.
+    fn spread_expired(&mut self) {
+        let expired = std::mem::take(&mut self.data.expired_reserved);
+        if let Some(extension) = &mut self.extension {
+            expired.iter().for_each(|(db, key)| extension.expired(*db, key));
         }
     }
 
@@ -25,19 +36,9 @@ impl Engine {
         for (db, key) in touched {
             self.fail_watchers(*db, key);
         }
-        if self.extension.is_none() || self.loading {
-            return;
+        if !flushed.is_empty() && !self.loading {
+            self.with_extension(|extension, txn| extension.emptied(txn));
         }
-        if !flushed.is_empty() {
-            self.with_extension(|extension, txn| extension.loaded(txn));
-            return;
-        }
-        self.with_extension(|extension, txn| {
-            let prefix = extension.prefix();
-            for (db, key) in touched.iter().filter(|(_, key)| key.starts_with(prefix)) {
-                extension.changed(&mut txn.in_db(*db), key);
-            }
-        });
     }
 
     fn publish_events(&mut self) {

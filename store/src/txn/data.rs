@@ -1,6 +1,6 @@
 //! What transactions work on: keys, the stream of effects, and the notes of the unit that is going on.
 
-use super::{Event, EventMask, Feed, Touched};
+use super::{DbKey, Event, EventMask, Feed, Touched};
 use crate::hash::HashKey;
 use crate::keyspace::Keyspace;
 use crate::types::Thresholds;
@@ -18,6 +18,10 @@ pub(crate) struct Data {
     pub(crate) events_wanted: EventMask,
     pub(crate) events: Vec<Event>,
     pub(crate) hints: Hints,
+    /// Keys with this prefix are the extension's.
+    pub(crate) reserved: &'static [u8],
+    /// Those of them that are gone because of their dates.
+    pub(crate) expired_reserved: Vec<DbKey>,
     /// What an access leaves at an entry.
     pub(crate) access_clock: u32,
     /// Whether the client asked to leave no traces of access (CLIENT NO-TOUCH).
@@ -85,6 +89,8 @@ impl Data {
             events_wanted: EventMask::default(),
             events: Vec::new(),
             hints: Hints::default(),
+            reserved: b"\0",
+            expired_reserved: Vec::new(),
             access_clock: 0,
             quiet: false,
         }

@@ -315,6 +315,23 @@ impl<'a> Txn<'a> {
         keys.filter(|key| key.starts_with(prefix)).for_each(&mut visit);
     }
 
+    /// Visits keys of the database that begin with `prefix`, as SCAN does: about `count` keys of any name are looked at
+    /// from `cursor` on. Returns the cursor to go on with, 0 at the end.
+    pub fn walk_keys(&self, cursor: u64, count: usize, prefix: &[u8], mut visit: impl FnMut(&[u8])) -> u64 {
+        let now_ms = self.now.wall_ms();
+        crate::commands::walk(cursor, count, |position| {
+            let mut seen = 0;
+            let next = self.database().walk(position, |entry| {
+                seen += 1;
+                let alive = entry.expires_at().is_none_or(|date| date > now_ms);
+                if alive && entry.key().starts_with(prefix) {
+                    visit(entry.key());
+                }
+            });
+            (next, seen)
+        })
+    }
+
     /// How many databases there are.
     pub fn db_count(&self) -> usize {
         self.data.keyspace.count()

@@ -1,7 +1,7 @@
 //! Which keys a unit changed, as far as anybody wants to know.
 //!
-//! Waiting and watching clients say which keys they care about, the extension names a prefix. A write to any other key
-//! costs one comparison.
+//! Waiting and watching clients say which keys they care about. A write costs a comparison while nobody does, and a
+//! look-up while somebody does.
 
 use crate::hash::{ByteMap, HashKey};
 
@@ -14,7 +14,6 @@ pub(crate) struct Touched {
     wanted: Vec<ByteMap<u32>>,
     /// How many wanted keys there are in all.
     wanted_len: usize,
-    prefix: &'static [u8],
     /// Note every key: a checker wants it.
     all: bool,
     keys: Vec<DbKey>,
@@ -35,16 +34,10 @@ impl Touched {
         Self {
             wanted: (0..databases).map(|_| ByteMap::with_hasher(key)).collect(),
             wanted_len: 0,
-            prefix: b"\0",
             all: false,
             keys: Vec::new(),
             flushed: Vec::new(),
         }
-    }
-
-    /// Also notes keys that begin with `prefix`.
-    pub(crate) fn set_prefix(&mut self, prefix: &'static [u8]) {
-        self.prefix = prefix;
     }
 
     /// What was noted, without taking it.
@@ -85,9 +78,7 @@ impl Touched {
     /// Notes that a key changed.
     #[inline]
     pub(crate) fn touch(&mut self, db: usize, key: &[u8]) {
-        let of_interest = (self.wanted_len > 0 && self.wanted[db].contains_key(key))
-            || self.all
-            || key.starts_with(self.prefix);
+        let of_interest = self.all || (self.wanted_len > 0 && self.wanted[db].contains_key(key));
         if of_interest {
             self.keys.push((db, key.into()));
         }

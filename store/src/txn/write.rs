@@ -81,6 +81,9 @@ impl Txn<'_> {
     pub(super) fn expire(&mut self, key: &[u8]) {
         self.take(key);
         self.data.counters.expired += 1;
+        if key.starts_with(self.data.reserved) {
+            self.data.expired_reserved.push((self.db, key.into()));
+        }
         self.effect(&[b"DEL", key]);
         self.data.touched.touch(self.db, key);
         self.event(key, EventClass::Expired, "expired");
