@@ -7,6 +7,7 @@
 //! A tour, from the text to the instant:
 //! - [`Expression`]: the five fields and the `@` words, read strictly; [`ExpressionFault`] says what is wrong.
 //! - [`Calendar`]: the minutes of a wall clock that an expression names; the `cron` crate is the calendar behind it.
+//! - [`Zone`]: the wall clocks of the world, as pieces of time in which the offset stays the same.
 //!
 //! Not here: records of schedules, catching up, overlap of runs, jitter, and what `@reboot` is an event of (the
 //! queue's schedules), and reading files (the daemon's). Not yet here: `L`, `W`, `#`, `H`, ranges that wrap, seconds,
@@ -18,9 +19,11 @@ mod expression;
 mod fault;
 mod field;
 mod interval;
+mod zone;
 
 pub use calendar::Calendar;
 pub use expression::{EXPRESSION_MAX_BYTES, Expression, Kind};
 pub use fault::ExpressionFault;
 pub use field::Field;
 pub use interval::Interval;
+pub use zone::{Stretch, TZDB_VERSION, Zone, ZoneFault};
