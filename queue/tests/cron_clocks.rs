@@ -1,8 +1,8 @@
 //! Days when clocks are set: our fires against a model of what cronie does, which lives minute by minute.
 //!
 //! The model knows nothing of intervals of constant offset, of the `cron` crate or of our parser. It has cronie's one
-//! virtual clock, looks at the wall once a minute, and judges how far the two are apart. It is asked around every change
-//! of the clocks of every zone from 2024 to 2030.
+//! virtual clock, looks at the wall once a minute, and judges how far the two are apart. It is asked around every
+//! change of the clocks of every zone from 2024 to 2030.
 #![allow(clippy::expect_used, clippy::panic)] // A test may end in a panic; the lint knows test functions only.
 
 use std::collections::BTreeMap;
@@ -231,7 +231,8 @@ proptest! {
         prop_assert_eq!(due_after_ms(&expression, zone, 0, ask_s * 1_000 + 999), Some(next_s * 1_000));
     }
 
-    /// What is told about a fire agrees with the wall: a plain one matches, one that makes up matches what was skipped.
+    /// What is told about a fire agrees with the wall: a plain one matches, one that makes up matches what was
+    /// skipped.
     #[test]
     fn what_is_told_is_true(job in job(), change in any::<prop::sample::Index>()) {
         let change = *change.get(&CHANGES);

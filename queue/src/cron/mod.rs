@@ -9,6 +9,7 @@
 //! - [`Calendar`]: the minutes of a wall clock that an expression names; the `cron` crate is the calendar behind it.
 //! - [`Zone`]: the wall clocks of the world, as pieces of time in which the offset stays the same.
 //! - [`next_after`], [`fires`], [`due_after_ms`]: the instants at which an expression fires in a zone.
+//! - [`crontab`]: whole crontab files, a line at a time.
 //!
 //! Not here: records of schedules, catching up, overlap of runs, jitter, and what `@reboot` is an event of (the
 //! queue's schedules), and reading files (the daemon's). Not yet here: `L`, `W`, `#`, `H`, ranges that wrap, seconds,
@@ -16,6 +17,7 @@
 
 mod calendar;
 mod chance;
+pub mod crontab;
 mod expression;
 mod fault;
 mod field;
