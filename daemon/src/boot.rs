@@ -124,7 +124,8 @@ impl Daemon {
             None => (None, None, None),
         };
         let listeners = Listeners::bind(&config).map_err(StartFault::Listen)?;
-        let addresses: Vec<_> = listeners.tcp.iter().filter_map(|listener| listener.local_addr().ok()).collect();
+        let addresses: Vec<_> =
+            listeners.tcp.iter().filter_map(|listener| listener.local_addr().ok()).collect();
         let traffic = Arc::new(Traffic::default());
         let identity = Identity {
             tcp_port: addresses.first().map_or(0, std::net::SocketAddr::port),

@@ -125,7 +125,8 @@ fn read_file(config: &mut Config, file: &Path, depth: usize) -> Result<(), Confi
             continue;
         }
         let words = split_words(line.as_bytes()).map_err(|_| fault("quotes do not match".to_owned()))?;
-        let words: Vec<String> = words.iter().map(|word| String::from_utf8_lossy(word).into_owned()).collect();
+        let words: Vec<String> =
+            words.iter().map(|word| String::from_utf8_lossy(word).into_owned()).collect();
         let Some((name, words)) = words.split_first() else { continue };
         if name.eq_ignore_ascii_case("include") {
             if depth >= INCLUDE_DEPTH_MAX {

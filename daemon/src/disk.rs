@@ -27,7 +27,8 @@ impl FolderLock {
     /// Somebody else has it, or the folder cannot be written to.
     pub fn take(folder: &Path) -> io::Result<Self> {
         let path = folder.join("pbjd.lock");
-        let file = OpenOptions::new().create(true).truncate(false).write(true).read(true).mode(0o600).open(&path)?;
+        let file =
+            OpenOptions::new().create(true).truncate(false).write(true).read(true).mode(0o600).open(&path)?;
         let mut file = Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(file, errno)| {
             let holder = io::read_to_string(&file).unwrap_or_default();
             let who = holder.trim();
@@ -120,7 +121,9 @@ impl Disk for RealDisk {
     }
 
     fn sync_folder(&mut self, name: &str) -> io::Result<()> {
-        File::open(self.path(name)).and_then(|folder| folder.sync_all()).map_err(|error| self.named(name, &error))
+        File::open(self.path(name))
+            .and_then(|folder| folder.sync_all())
+            .map_err(|error| self.named(name, &error))
     }
 
     fn list(&mut self, folder: &str) -> io::Result<Vec<String>> {

@@ -54,7 +54,10 @@ impl Listeners {
                         tracing::debug!(address, %error, "an optional address is not available");
                     }
                     Err(error) => {
-                        return Err(io::Error::new(error.kind(), format!("cannot listen on {address}:{port}: {error}")));
+                        return Err(io::Error::new(
+                            error.kind(),
+                            format!("cannot listen on {address}:{port}: {error}"),
+                        ));
                     }
                 }
             }
@@ -76,7 +79,9 @@ pub fn bind_tcp(address: &str, port: u16, backlog: i32) -> io::Result<StdTcpList
         "*" => IpAddr::from([0, 0, 0, 0]),
         "::*" => IpAddr::from([0_u16; 8]),
         "localhost" => IpAddr::from([127, 0, 0, 1]),
-        other => other.parse().map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, "not an IP address"))?,
+        other => {
+            other.parse().map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, "not an IP address"))?
+        }
     };
     let address = SocketAddr::new(address, port);
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
@@ -95,8 +100,9 @@ fn bind_unix(path: &Path, permissions: &str) -> io::Result<StdUnixListener> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    let listener = StdUnixListener::bind(path)
-        .map_err(|error| io::Error::new(error.kind(), format!("cannot listen on {}: {error}", path.display())))?;
+    let listener = StdUnixListener::bind(path).map_err(|error| {
+        io::Error::new(error.kind(), format!("cannot listen on {}: {error}", path.display()))
+    })?;
     if let Ok(mode @ 1..) = u32::from_str_radix(permissions, 8) {
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))?;
     }
@@ -201,7 +207,8 @@ impl Gate {
         stream.set_nodelay(true)?;
         if keepalive > 0 {
             let time = Duration::from_secs(keepalive as u64);
-            let settings = TcpKeepalive::new().with_time(time).with_interval((time / 3).max(Duration::from_secs(1)));
+            let settings =
+                TcpKeepalive::new().with_time(time).with_interval((time / 3).max(Duration::from_secs(1)));
             SockRef::from(&stream).set_tcp_keepalive(&settings.with_retries(3))?;
         }
         let peer = Peer {

@@ -120,7 +120,11 @@ impl LogDoor {
     ///
     /// # Errors
     /// The threads or the files cannot be had.
-    pub fn start(mut disk: Box<dyn Disk>, log: Log, policy: SyncPolicy) -> std::io::Result<(Arc<Self>, LogThreads)> {
+    pub fn start(
+        mut disk: Box<dyn Disk>,
+        log: Log,
+        policy: SyncPolicy,
+    ) -> std::io::Result<(Arc<Self>, LogThreads)> {
         let syncer = log.syncer(&mut *disk)?;
         let door = Arc::new(Self {
             state: Mutex::new(State {
@@ -195,7 +199,11 @@ impl LogDoor {
     }
 
     fn safe_offset(&self) -> u64 {
-        if self.is_always() { self.synced.load(Ordering::Acquire) } else { self.written.load(Ordering::Acquire) }
+        if self.is_always() {
+            self.synced.load(Ordering::Acquire)
+        } else {
+            self.written.load(Ordering::Acquire)
+        }
     }
 
     /// Whether everything up to `offset` is safe under the policy.
@@ -378,7 +386,9 @@ impl LogDoor {
     fn fail(&self, error: &std::io::Error, policy: SyncPolicy) {
         tracing::error!(%error, "cannot write the log");
         if policy == SyncPolicy::Always {
-            tracing::error!("appendfsync is always: ending, so that nothing is acknowledged that is not on disk");
+            tracing::error!(
+                "appendfsync is always: ending, so that nothing is acknowledged that is not on disk"
+            );
             exit::now(exit::IO_ERROR);
         }
         let mut state = self.state.lock();

@@ -116,7 +116,13 @@ impl Shared {
     }
 
     /// Runs requests of a client. Mail that came before goes to `out` first.
-    pub fn execute(&self, client: ClientId, requests: &Requests<'_>, mailbox: &Mailbox, out: &mut Vec<u8>) -> Executed {
+    pub fn execute(
+        &self,
+        client: ClientId,
+        requests: &Requests<'_>,
+        mailbox: &Mailbox,
+        out: &mut Vec<u8>,
+    ) -> Executed {
         let now = self.clock.now();
         let mut core = self.core.lock();
         let mail = mailbox.take(None).unwrap_or_default();

@@ -15,7 +15,8 @@ pub async fn run(shared: Arc<Shared>) {
         let deadline = shared.tick();
         shared.flush();
         let now = shared.clock.now().mono_ms;
-        let sleep = deadline.map_or(SLEEP_MAX, |at| Duration::from_millis(at.saturating_sub(now))).min(SLEEP_MAX);
+        let sleep =
+            deadline.map_or(SLEEP_MAX, |at| Duration::from_millis(at.saturating_sub(now))).min(SLEEP_MAX);
         shared.armed_ms.store(now + sleep.as_millis() as u64, Ordering::Relaxed);
         if sleep.is_zero() {
             // More is due than one tick does; let others have the lock in between.

@@ -98,7 +98,10 @@ impl fmt::Display for LoadFault {
                 cut.file, cut.offset
             ),
             Self::Replay { file, offset, fault } => {
-                write!(out, "{file} at offset {offset}: {fault}; the log does not belong to the data before it")
+                write!(
+                    out,
+                    "{file} at offset {offset}: {fault}; the log does not belong to the data before it"
+                )
             }
         }
     }
@@ -209,7 +212,11 @@ impl Loader {
                 Read::End if self.unit.is_none() && file.meaningful == file.size => self.next_file(),
                 Read::End | Read::Incomplete => self.cut(disk, may_cut)?,
                 Read::Damaged(reason) => {
-                    return Err(LoadFault::Damaged { file: file.path.clone(), offset: self.unit_start, reason });
+                    return Err(LoadFault::Damaged {
+                        file: file.path.clone(),
+                        offset: self.unit_start,
+                        reason,
+                    });
                 }
             }
         }
@@ -399,7 +406,8 @@ impl Cursor<'_> {
             if let Some(found) = self.rest()[searched..].iter().position(|&byte| byte == b'\n') {
                 let line = self.rest()[..searched + found].to_vec();
                 self.ahead += line.len() + 1;
-                let stripped = line.strip_suffix(b"\r").ok_or(Part::Damaged("a line must end with CR and LF"))?;
+                let stripped =
+                    line.strip_suffix(b"\r").ok_or(Part::Damaged("a line must end with CR and LF"))?;
                 return Ok(stripped.to_vec());
             }
             searched = self.rest().len();

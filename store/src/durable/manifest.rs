@@ -101,7 +101,8 @@ impl Manifest {
                 FileKind::Increment => 'i',
                 FileKind::History => 'h',
             };
-            let plain = file.name.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'"' && byte != b'\'');
+            let plain =
+                file.name.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'"' && byte != b'\'');
             let name = if plain { file.name.clone() } else { format!("{:?}", file.name) };
             format!("file {name} seq {} type {kind}\n", file.sequence)
         };
@@ -163,7 +164,8 @@ mod tests {
 
     #[test]
     fn reads_what_redis_writes_and_writes_it_back() {
-        let text = "file appendonly.aof.2.base.rdb seq 2 type b\nfile appendonly.aof.2.incr.aof seq 2 type i\n";
+        let text =
+            "file appendonly.aof.2.base.rdb seq 2 type b\nfile appendonly.aof.2.incr.aof seq 2 type i\n";
         let manifest = Manifest::parse(text.as_bytes()).unwrap();
         assert_eq!(manifest.to_text(), text);
         assert_eq!(manifest.base().map(|file| file.sequence), Some(2));

@@ -285,7 +285,9 @@ impl Engine {
         let reserved = self.data.reserved;
         let touches = |index: usize| args.get(index).is_some_and(|key| key.starts_with(reserved));
         let forbidden = match command.row.keys {
-            [KeySpec { begin: Begin::Index(index), find: Find::Range { last: 0, .. }, .. }] => touches(*index),
+            [KeySpec { begin: Begin::Index(index), find: Find::Range { last: 0, .. }, .. }] => {
+                touches(*index)
+            }
             specs => specs.iter().any(|spec| spec.indices(args).into_iter().any(touches)),
         };
         if forbidden && !matches!(command.row.handler, Handler::Extension(_)) {
