@@ -104,6 +104,11 @@ pub fn resident_bytes() -> u64 {
     pages * 4096
 }
 
+/// The name that the kernel gave to this boot of the machine; empty where it gives none.
+pub fn boot_id() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned()
+}
+
 fn meminfo_bytes(field: &str) -> u64 {
     let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
     let line = text.lines().find_map(|line| line.strip_prefix(field));

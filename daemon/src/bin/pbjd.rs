@@ -19,7 +19,8 @@ fn main() -> ExitCode {
         }
     };
     tracing_subscriber::fmt().with_writer(std::io::stderr).init();
-    match Daemon::start(Options::new(config)) {
+    let queues = pbj_queue::Queues::new(&pbj::host::boot_id());
+    match Daemon::start(Options { extension: Some(Box::new(queues)), ..Options::new(config) }) {
         Ok(mut daemon) => {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             if let Ok(runtime) = runtime {
