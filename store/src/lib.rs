@@ -6,8 +6,10 @@
 //! A tour, from the outside in:
 //! - [`resp`]: bytes of a connection become requests, replies become bytes.
 //! - [`engine`]: clients, units, waiting, publishing; from a request to its handler and back.
+//! - `acl`: users and what they may do.
 //! - [`command`]: what a command is; [`commands`] holds all of them, by family.
 //! - [`txn`]: how commands read and write keys; the one door for effects.
+//! - [`script`]: Lua for clients, in a sandbox.
 //! - [`keyspace`], [`table`], [`types`]: how keys and values lie in memory.
 //! - [`durable`]: the log, over a disk that is an argument.
 //! - [`config`]: directives; [`limits`]: every bound; [`number`] and [`glob`]: text as clients mean it.
@@ -15,17 +17,20 @@
 //! Not here: sockets, files, threads and signals (the daemon's), jobs and schedules (the queue's, which comes in as an
 //! [`engine::Extension`]).
 
+mod acl;
 pub mod command;
 mod commands;
 pub mod config;
 pub mod durable;
 pub mod engine;
+mod geohash;
 pub mod glob;
 pub mod hash;
 mod keyspace;
 pub mod limits;
 pub mod number;
 pub mod resp;
+mod script;
 mod table;
 mod thin;
 pub mod time;
@@ -34,7 +39,7 @@ mod types;
 
 pub use keyspace::digest::DatasetDigest;
 pub use types::Thresholds;
-pub use types::text::Text;
+pub use types::text::{Scalar, Text};
 
 /// The version of Redis whose behaviour clients see.
 pub const COMPATIBLE_WITH: &str = "7.0.15";

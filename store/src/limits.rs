@@ -3,6 +3,8 @@
 //! Law: nothing a client, a peer or a disk sends can make the engine hold, loop or recurse without a bound named here
 //! (or without a directive of the configuration that bounds it).
 
+/// Longest value in bytes with which a hash of the extension stays packed.
+pub const RESERVED_PACKED_VALUE_MAX: usize = 1024;
 /// Longest inline request, and longest count line of a multibulk one, in bytes.
 pub const INLINE_MAX: usize = 64 * 1024;
 /// Most arguments of one request.
@@ -21,6 +23,12 @@ pub const INLINE_TEXT_MAX: usize = 1024;
 pub const ECHO_MAX: usize = 128;
 /// Expired keys removed by one tick before the engine lets requests through again.
 pub const EXPIRE_PER_TICK: usize = 512;
+/// Keys evicted before one command; if that is not enough, the next command goes on.
+pub const EVICT_PER_COMMAND: usize = 256;
+/// Keys looked at for each that is wanted, when keys to be evicted are sampled.
+pub const EVICT_SAMPLE_TRIES: usize = 8;
+/// Dates looked at to find one of a key that may be evicted.
+pub const DATED_SEARCH_MAX: usize = 4096;
 /// Timed-out clients answered by one tick.
 pub const TIMEOUTS_PER_TICK: usize = 1024;
 /// Buckets one SCAN call may visit for each element it was asked for.
@@ -33,3 +41,15 @@ pub const LIST_NODE_ELEMENTS: usize = 128;
 pub const REPEATED_ELEMENTS_MAX: usize = 1 << 22;
 /// Hash of a key to bucket: deepest prefix a table may use, in bits.
 pub const TABLE_DEPTH_MAX: u32 = 40;
+/// Scripts that are kept although they were only ever sent whole (EVAL).
+pub const PASSING_SCRIPTS_MAX: usize = 500;
+/// Bytes of the texts of such scripts.
+pub const PASSING_SCRIPTS_BYTES_MAX: usize = 64 << 20;
+/// Registered functions of one library.
+pub const LIBRARY_FUNCTIONS_MAX: usize = 10_000;
+/// Interrupts (20 000 instructions each) that the code of a library may take to register its functions.
+pub const LOAD_INTERRUPTS_MAX: u32 = 2500;
+/// Tables within tables that a script can have encoded or decoded: a bound of a recursion of ours.
+pub const NESTING_MAX: i32 = 2000;
+/// Deepest nesting of a reply that is read.
+pub const REPLY_DEPTH_MAX: usize = 32;

@@ -162,7 +162,7 @@ fn timeout_ms(value: f64) -> Result<Option<u64>, Fault> {
     if value < 0.0 {
         return Err(Fault::TimeoutNegative);
     }
-    if value > i64::MAX as f64 / 2.0 {
+    if value >= i64::MAX as f64 {
         return Err(Fault::other("timeout is out of range"));
     }
     // A fraction of a millisecond must not turn into "for ever".

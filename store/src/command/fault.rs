@@ -70,12 +70,20 @@ pub enum Fault {
     NoProto,
     /// A worker verb with an old token, or for a job that is over.
     Stale(String),
+    /// A script of EVAL runs, and has run for long.
+    BusyScript,
+    /// A function runs, and has run for long.
+    BusyFunction,
+    /// No script has this digest.
+    NoScript,
     /// Any other error of the class ERR; the text goes out behind `ERR `.
     Other(Cow<'static, str>),
     /// An error with a class of its own, complete.
     Coded(Cow<'static, str>),
     /// An error of the class ERR that repeats bytes of a client; they go out as they came, but for line ends.
     Raw(Vec<u8>),
+    /// The same with a class of its own.
+    RawCoded(Vec<u8>),
 }
 
 impl Fault {
@@ -93,6 +101,7 @@ impl Fault {
     pub fn to_bytes(&self) -> Vec<u8> {
         match self {
             Self::Raw(text) => [b"ERR ", &**text].concat(),
+            Self::RawCoded(text) => text.clone(),
             other => other.to_string().into_bytes(),
         }
     }
@@ -136,11 +145,19 @@ impl fmt::Display for Fault {
             Self::NoAuth => "NOAUTH Authentication required.",
             Self::WrongPass => "WRONGPASS invalid username-password pair or user is disabled.",
             Self::ExecAbort => "EXECABORT Transaction discarded because of previous errors.",
+            Self::BusyScript => {
+                "BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE."
+            }
+            Self::BusyFunction => {
+                "BUSY Redis is busy running a script. You can only call FUNCTION KILL or SHUTDOWN NOSAVE."
+            }
+            Self::NoScript => "NOSCRIPT No matching script. Please use EVAL.",
             Self::NoProto => "NOPROTO unsupported protocol version",
             Self::Stale(text) => return write!(out, "STALE {text}"),
             Self::Other(text) => return write!(out, "ERR {text}"),
             Self::Coded(text) => text,
             Self::Raw(text) => return write!(out, "ERR {}", String::from_utf8_lossy(text)),
+            Self::RawCoded(text) => return out.write_str(&String::from_utf8_lossy(text)),
         };
         out.write_str(text)
     }

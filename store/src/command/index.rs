@@ -89,6 +89,16 @@ impl Index {
         children.iter().find(|child| name.eq_ignore_ascii_case(child.row.name.as_bytes())).copied()
     }
 
+    /// The subcommands of a command, its help included; nothing if it has none.
+    pub fn subcommands(&self, container: Callable) -> impl Iterator<Item = Callable> + '_ {
+        let first = self.children[container.id as usize] as usize;
+        let children = match container.row.subcommands.len() {
+            0 => &[],
+            count => &self.all[first..=first + count],
+        };
+        children.iter().copied()
+    }
+
     /// The command by full name, `config|get` for a subcommand.
     pub fn find_full(&self, name: &[u8]) -> Option<Callable> {
         match name.iter().position(|&byte| byte == b'|') {

@@ -49,6 +49,8 @@ pub enum Find {
     },
     /// Only the command itself knows.
     Unknown,
+    /// The same, and this is how it finds the one key.
+    Custom(fn(&[&[u8]]) -> Option<usize>),
 }
 
 /// A builder of key specifications.
@@ -111,12 +113,15 @@ impl Key {
 }
 
 impl KeySpec {
-    /// The arguments that are keys of this run, by index. Nothing if the arguments make no sense.
-    pub fn indices(&self, args: &[&[u8]]) -> Vec<usize> {
-        let Some(begin) = self.begin_index(args) else { return Vec::new() };
+    /// The arguments that are keys of this run, by index; nothing at all if the arguments make no sense.
+    pub fn indices(&self, args: &[&[u8]]) -> Option<Vec<usize>> {
+        if let Find::Custom(find) = self.find {
+            return Some(find(args).into_iter().collect());
+        }
+        let Some(begin) = self.begin_index(args) else { return Some(Vec::new()) };
         let end = args.len();
         let (first, last, step) = match self.find {
-            Find::Unknown => return Vec::new(),
+            Find::Unknown | Find::Custom(_) => return Some(Vec::new()),
             Find::Range { last, step, limit } => {
                 let last = if last >= 0 {
                     begin + last as usize
@@ -130,23 +135,33 @@ impl KeySpec {
             }
             Find::Count { count, first, step } => {
                 let number = args.get(begin + count).and_then(|arg| crate::number::parse_i64(arg));
-                let Some(number) = number.filter(|n| *n > 0).and_then(|n| usize::try_from(n).ok()) else {
-                    return Vec::new();
-                };
+                let number = number.filter(|n| *n > 0).and_then(|n| usize::try_from(n).ok())?;
                 let first = begin + first;
                 (first, first.saturating_add((number - 1).saturating_mul(step)), step)
             }
         };
-        if last >= end || first > last {
-            return Vec::new();
+        (last < end && first <= last).then(|| (first..=last).step_by(step).collect())
+    }
+
+    /// What a request does to the keys of this run. Flags vary for SET, which without GET never looks at what was
+    /// there,
+    /// and for BITFIELD, which may only read.
+    pub fn flags_in(&self, args: &[&[u8]]) -> u16 {
+        if self.flags & Key::VARIABLE == 0 {
+            return self.flags;
         }
-        (first..=last).step_by(step).collect()
+        if args.first().is_some_and(|name| name.eq_ignore_ascii_case(b"BITFIELD")) {
+            let reads = bitfield_reads(args.get(2..).unwrap_or_default());
+            return if reads { Key::RO | Key::ACCESS } else { Key::RW | Key::ACCESS | Key::UPDATE };
+        }
+        let gets = args.iter().skip(3).any(|word| word.eq_ignore_ascii_case(b"GET"));
+        if gets { Key::RW | Key::ACCESS | Key::UPDATE } else { Key::OW | Key::UPDATE }
     }
 
     fn begin_index(&self, args: &[&[u8]]) -> Option<usize> {
         match self.begin {
             Begin::Unknown => None,
-            Begin::Index(index) => (index < args.len()).then_some(index),
+            Begin::Index(index) => Some(index),
             Begin::Keyword(word, from) => {
                 let is_word = |index: &usize| args[*index].eq_ignore_ascii_case(word.as_bytes());
                 let found = if from >= 0 {
@@ -155,8 +170,22 @@ impl KeySpec {
                     let last = args.len().checked_sub(from.unsigned_abs() as usize)?;
                     (1..=last).rev().find(is_word)
                 };
-                found.map(|index| index + 1).filter(|&index| index < args.len())
+                found.map(|index| index + 1)
             }
         }
     }
+}
+
+/// Whether the operations of a BITFIELD read only, as far as their words say.
+fn bitfield_reads(mut words: &[&[u8]]) -> bool {
+    while let [word, rest @ ..] = words {
+        let operands = match () {
+            () if word.eq_ignore_ascii_case(b"GET") => 2,
+            () if word.eq_ignore_ascii_case(b"OVERFLOW") => 1,
+            () => return false,
+        };
+        let Some(left) = rest.get(operands..) else { return false };
+        words = left;
+    }
+    true
 }

@@ -86,6 +86,8 @@ pub struct Wait {
     pub on_timeout: TimeoutReply,
     /// Whom it waits with.
     pub class: WaitClass,
+    /// The request that runs again, if it is not the one that came.
+    pub request: Option<Vec<Box<[u8]>>>,
 }
 
 /// The reply to a client whose time is over.
@@ -95,6 +97,8 @@ pub enum TimeoutReply {
     Null,
     /// Null where an array is expected.
     NullArray,
+    /// Null where an array is expected, but null where nothing may wait: BLMOVE in a transaction.
+    NullArrayOrNull,
     /// The command runs once more and must answer now.
     Rerun,
 }
@@ -285,12 +289,25 @@ impl Command {
         self.flags & flags == flags
     }
 
+    /// Where the keys of a request are, and what happens to each; nothing at all if the arguments make no sense.
+    /// Arguments that are only treated as keys are among them.
+    pub fn key_positions(&self, args: &[&[u8]]) -> Vec<(usize, u16)> {
+        let mut found = Vec::new();
+        for spec in self.keys {
+            let Some(indices) = spec.indices(args) else { return Vec::new() };
+            let flags = spec.flags_in(args);
+            found.extend(indices.into_iter().map(|index| (index, flags)));
+        }
+        found
+    }
+
     /// All its categories of access control.
     pub fn all_categories(&self) -> u32 {
         let named = |name| flags::category(name).unwrap_or(0);
         let when = |flag, name| if self.is(flag) { named(name) } else { 0 };
-        let no_data = matches!(self.group, Group::Scripting | Group::Pubsub);
-        let access = if no_data { 0 } else { when(flags::WRITE, "write") | when(flags::READONLY, "read") };
+        // A script reads what it likes, so @read alone must not allow one.
+        let reads = if self.group == Group::Scripting { 0 } else { when(flags::READONLY, "read") };
+        let access = when(flags::WRITE, "write") | reads;
         let admin = when(flags::ADMIN, "admin") | when(flags::ADMIN, "dangerous");
         let speed = if self.is(flags::FAST) { named("fast") } else { named("slow") };
         self.categories

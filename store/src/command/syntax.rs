@@ -1,7 +1,8 @@
 //! The grammar of a command's arguments, written in one line.
 //!
 //! ```text
-//! argument := name ":" type ["/" TOKEN] ["@" version] ["..."] ["#" key spec]    a value, behind its token if it has one
+//! argument := name ":" type ["/" TOKEN] ["@" version] ["..."] ["#" key spec]    a value, behind its token if it has
+//! one
 //!           | name "/" TOKEN ["@" version]                                       a word that stands for itself
 //!           | name "=" "(" argument { "|" argument } ")" suffixes                one of several
 //!           | name "=" "{" argument { " " argument } "}" suffixes                several together

@@ -1,8 +1,13 @@
 //! CLIENT: what the server knows about connections, and what can be done with them.
 
+use std::collections::BTreeMap;
+
+use super::client_tracking::{CLIENT_CACHING, CLIENT_GETREDIR, CLIENT_TRACKING, CLIENT_TRACKINGINFO};
 use super::connection::{BAD_NAME, check_name};
+use super::help::wrong_form;
 use super::prelude::*;
-use crate::engine::{ClientId, Engine, Output, ReplyMode, Session};
+use crate::acl::User;
+use crate::engine::{ClientId, Engine, Pause, ReplyMode, Session};
 use crate::number::parse_i64;
 
 pub(super) const ROWS: &[Command] = &[CLIENT];
@@ -22,6 +27,12 @@ const CLIENT: Command = Command::container(
         CLIENT_NO_EVICT,
         CLIENT_NO_TOUCH,
         CLIENT_SETINFO,
+        CLIENT_PAUSE,
+        CLIENT_UNPAUSE,
+        CLIENT_TRACKING,
+        CLIENT_TRACKINGINFO,
+        CLIENT_CACHING,
+        CLIENT_GETREDIR,
     ],
 )
 .since("2.4.0")
@@ -92,55 +103,11 @@ fn client_setinfo(engine: &mut Engine, client: ClientId, mut args: Args<'_>, rep
     Ok(Outcome::Done)
 }
 
-/// A line of CLIENT LIST, in the order of fields of Redis 7.
-fn describe(session: &Session, now_mono: u64) -> Vec<u8> {
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    let gauges = &session.peer.gauges;
-    let queued = session.multi.as_ref().map_or(-1, |multi| multi.queue.len() as i64);
-    let queued_bytes: usize =
-        session.multi.iter().flat_map(|multi| &multi.queue).flat_map(|q| &q.args).map(|arg| arg.len()).sum();
-    let room = gauges.query_capacity().saturating_sub(gauges.query());
-    format!(
-        "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={} db={} sub={} psub={} ssub={} multi={} qbuf={} \
-         qbuf-free={} argv-mem=0 multi-mem={} rbs={} rbp=0 obl={} oll=0 omem=0 tot-mem={} events=r cmd={} \
-         user=default redir=-1 resp={} lib-name={} lib-ver={}\n",
-        session.id.0,
-        session.peer.addr,
-        session.peer.laddr,
-        session.peer.fd,
-        text(&session.name),
-        now_mono.saturating_sub(session.connected_at) / 1000,
-        now_mono.saturating_sub(session.last_used_at) / 1000,
-        session.flag_letters(),
-        session.db,
-        session.channels.len(),
-        session.patterns.len(),
-        session.shard_channels.len(),
-        queued,
-        gauges.query(),
-        room,
-        queued_bytes,
-        gauges.output(),
-        gauges.output(),
-        gauges.query_capacity() + gauges.output() + queued_bytes + size_of::<Session>(),
-        session.last_command.map_or_else(|| "NULL".to_owned(), |command| command.full_name()),
-        if session.protocol == Protocol::V3 { 3 } else { 2 },
-        text(&session.library[0]),
-        text(&session.library[1]),
-    )
-    .into_bytes()
-}
-
 /// Numbers of all clients, ascending.
 fn all_ids(engine: &Engine) -> Vec<ClientId> {
     let mut ids: Vec<ClientId> = engine.sessions.keys().copied().collect();
     ids.sort_unstable();
     ids
-}
-
-/// The classes of clients by which CLIENT LIST and KILL select.
-fn class_of(session: &Session) -> &'static str {
-    if session.subscriptions() + session.shard_channels.len() > 0 { "pubsub" } else { "normal" }
 }
 
 fn parse_class(word: &[u8]) -> Result<&'static str, Fault> {
@@ -167,16 +134,16 @@ fn client_list(engine: &mut Engine, _client: ClientId, mut args: Args<'_>, reply
     } else if args.left() >= 2 && args.word("ID") {
         ids.clear();
         for id in args.rest() {
-            let id = parse_i64(id).filter(|&id| id > 0).ok_or_else(|| Fault::other("Invalid client ID"))?;
-            ids.push(ClientId(id as u64));
+            let id = parse_i64(id).ok_or_else(|| Fault::other("Invalid client ID"))?;
+            ids.extend(u64::try_from(id).map(ClientId));
         }
     } else {
         args.end()?;
     }
     let now = engine.now().mono_ms;
     let sessions = ids.iter().filter_map(|id| engine.sessions.get(id));
-    let chosen = sessions.filter(|session| class.is_none_or(|class| class_of(session) == class));
-    let text: Vec<u8> = chosen.flat_map(|session| describe(session, now)).collect();
+    let chosen = sessions.filter(|session| class.is_none_or(|class| session.class() == class));
+    let text: Vec<u8> = chosen.flat_map(|session| session.describe(now)).collect();
     reply.verbatim(&text);
     Ok(Outcome::Done)
 }
@@ -191,7 +158,7 @@ const CLIENT_INFO: Command = Command::system("info", Group::Connection, client_i
 
 fn client_info(engine: &mut Engine, client: ClientId, _args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     let now = engine.now().mono_ms;
-    let text = describe(engine.session_mut(client)?, now);
+    let text = engine.session_mut(client)?.describe(now);
     reply.verbatim(&text);
     Ok(Outcome::Done)
 }
@@ -203,12 +170,13 @@ struct Filter<'a> {
     class: Option<&'static str>,
     addr: Option<&'a [u8]>,
     laddr: Option<&'a [u8]>,
+    user: Option<&'a [u8]>,
     max_age: Option<u64>,
     with_me: bool,
 }
 
 impl<'a> Filter<'a> {
-    fn read(args: &mut Args<'a>) -> Result<Self, Fault> {
+    fn read(args: &mut Args<'a>, users: &BTreeMap<Box<[u8]>, User>) -> Result<Self, Fault> {
         let mut filter = Self::default();
         while args.left() > 0 {
             let (word, value) = (args.bytes()?, args.bytes()?);
@@ -222,9 +190,10 @@ impl<'a> Filter<'a> {
                 () if is_word(word, "ADDR") => filter.addr = Some(value),
                 () if is_word(word, "LADDR") => filter.laddr = Some(value),
                 () if is_word(word, "USER") => {
-                    if value != b"default" {
+                    if !users.contains_key(value) {
                         return Err(Fault::Raw([b"No such user '", value, b"'"].concat()));
                     }
+                    filter.user = Some(value);
                 }
                 () if is_word(word, "MAXAGE") => {
                     let age = parse_i64(value).and_then(|age| u64::try_from(age).ok());
@@ -242,9 +211,10 @@ impl<'a> Filter<'a> {
         let age = now_mono.saturating_sub(session.connected_at) / 1000;
         (self.with_me || session.id != me)
             && self.id.is_none_or(|id| session.id.0 == id)
-            && self.class.is_none_or(|class| class_of(session) == class)
+            && self.class.is_none_or(|class| session.class() == class)
             && self.addr.is_none_or(|addr| session.peer.addr.as_bytes() == addr)
             && self.laddr.is_none_or(|laddr| session.peer.laddr.as_bytes() == laddr)
+            && self.user.is_none_or(|user| *session.user == *user)
             && self.max_age.is_none_or(|max| age >= max)
     }
 }
@@ -263,7 +233,7 @@ fn client_kill(engine: &mut Engine, client: ClientId, mut args: Args<'_>, reply:
         Filter { addr: Some(args.bytes()?), with_me: true, ..Filter::default() }
     } else {
         // Without SKIPME the caller survives.
-        Filter::read(&mut args)?
+        Filter::read(&mut args, &engine.access.users)?
     };
     let now = engine.now().mono_ms;
     let doomed: Vec<ClientId> = all_ids(engine)
@@ -271,10 +241,10 @@ fn client_kill(engine: &mut Engine, client: ClientId, mut args: Args<'_>, reply:
         .filter(|id| engine.sessions.get(id).is_some_and(|session| filter.matches(session, client, now)))
         .collect();
     for &id in &doomed {
-        engine.session_mut(id)?.closing = true;
-        if id != client {
-            engine.stop_waiting(id);
-            engine.outputs.push(Output::Close { client: id });
+        if id == client {
+            engine.session_mut(id)?.closing = true;
+        } else {
+            engine.close(id);
         }
     }
     match (old_form, doomed.len()) {
@@ -294,13 +264,18 @@ const CLIENT_UNBLOCK: Command = Command::system("unblock", Group::Connection, cl
     .syntax("client-id:i [timeout_error=(timeout/TIMEOUT|error/ERROR)]");
 
 fn client_unblock(engine: &mut Engine, _client: ClientId, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
-    let id = args.integer()?;
-    let with_error = match args.rest() {
+    if args.left() > 2 {
+        return Err(wrong_form(args.all()));
+    }
+    let mut at_reason = args;
+    at_reason.bytes()?;
+    let with_error = match at_reason.rest() {
         [] => false,
         [word] if is_word(word, "TIMEOUT") => false,
         [word] if is_word(word, "ERROR") => true,
         _ => return Err(Fault::other("CLIENT UNBLOCK reason should be TIMEOUT or ERROR")),
     };
+    let id = args.integer()?;
     let fault = with_error.then(|| Fault::coded("UNBLOCKED client unblocked via CLIENT UNBLOCK"));
     let other = ClientId(u64::try_from(id).unwrap_or(0));
     reply.flag(engine.unblock(other, fault.as_ref()));
@@ -365,6 +340,46 @@ const CLIENT_NO_TOUCH: Command = Command::system("no-touch", Group::Connection, 
 
 fn client_no_touch(engine: &mut Engine, client: ClientId, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     engine.session_mut(client)?.no_touch = on_or_off(args.bytes()?)?;
+    reply.ok();
+    Ok(Outcome::Done)
+}
+
+const CLIENT_PAUSE: Command = Command::system("pause", Group::Connection, client_pause)
+    .arity(-3)
+    .flags(ADMIN | NOSCRIPT | LOADING | STALE)
+    .since("2.9.50")
+    .cost("O(1)")
+    .summary("Holds back the commands of all connections for a time.")
+    .syntax("timeout:i [mode=(write/WRITE|all/ALL)@6.2.0]");
+
+fn client_pause(engine: &mut Engine, _client: ClientId, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
+    if args.left() > 2 {
+        return Err(wrong_form(args.all()));
+    }
+    let mut at_mode = args;
+    at_mode.bytes()?;
+    let only_writes = match at_mode.rest() {
+        [] => false,
+        [mode] if is_word(mode, "ALL") => false,
+        [mode] if is_word(mode, "WRITE") => true,
+        _ => return Err(Fault::other("CLIENT PAUSE mode must be WRITE or ALL")),
+    };
+    let ms = args.timeout_ms()?.unwrap_or(0);
+    let until = engine.now().mono_ms.saturating_add(ms);
+    engine.pause(Pause { until, only_writes });
+    reply.ok();
+    Ok(Outcome::Done)
+}
+
+const CLIENT_UNPAUSE: Command = Command::system("unpause", Group::Connection, client_unpause)
+    .arity(2)
+    .flags(ADMIN | NOSCRIPT | LOADING | STALE)
+    .since("6.2.0")
+    .cost("O(N) Where N is the number of paused clients")
+    .summary("Lets all connections go on that CLIENT PAUSE holds back.");
+
+fn client_unpause(engine: &mut Engine, _client: ClientId, _args: Args<'_>, reply: &mut Reply<'_>) -> Run {
+    engine.unpause();
     reply.ok();
     Ok(Outcome::Done)
 }

@@ -68,7 +68,7 @@ fn command_info(engine: &mut Engine, client: ClientId, mut args: Args<'_>, reply
     for name in names {
         match engine.index.find_full(name) {
             Some(callable) => write_info(callable, reply),
-            None => reply.null_array(),
+            None => reply.null(),
         }
     }
     Ok(Outcome::Done)
@@ -159,7 +159,7 @@ fn write_key_spec(spec: &KeySpec, reply: &mut Reply<'_>) {
     }
     reply.bulk(b"find_keys");
     match spec.find {
-        Find::Unknown => write_spec_part("unknown", &[], reply),
+        Find::Unknown | Find::Custom(_) => write_spec_part("unknown", &[], reply),
         Find::Range { last, step, limit } => {
             let parts = [("lastkey", i64::from(last)), ("keystep", step as i64), ("limit", limit as i64)];
             write_spec_part("range", &parts, reply);
@@ -316,9 +316,8 @@ fn command_list(engine: &mut Engine, _client: ClientId, mut args: Args<'_>, repl
             () => return Err(Fault::Syntax),
         };
     }
-    let filtered = args.all().len() > 2;
-    let all = engine.index.all().iter().filter(|callable| filtered || callable.container.is_none());
-    let names: Vec<String> = all.filter(|callable| keep(callable)).map(Callable::full_name).collect();
+    let names: Vec<String> =
+        engine.index.all().iter().filter(|callable| keep(callable)).map(Callable::full_name).collect();
     reply.array(names.len());
     names.iter().for_each(|name| reply.bulk(name.as_bytes()));
     Ok(Outcome::Done)
@@ -327,15 +326,14 @@ fn command_list(engine: &mut Engine, _client: ClientId, mut args: Args<'_>, repl
 /// The keys of a request and what happens to them.
 fn keys_of(engine: &Engine, request: &[&[u8]]) -> Result<Vec<(usize, u16)>, Fault> {
     let callable = engine.index.resolve(request).ok_or_else(|| Fault::other("Invalid command specified"))?;
-    if callable.row.keys.is_empty() {
+    if callable.row.keys.iter().all(|spec| spec.flags & Key::NOT_KEY != 0) {
         return Err(Fault::other("The command has no key arguments"));
     }
     if !callable.row.takes(request.len()) {
         return Err(Fault::other("Invalid number of arguments specified for command"));
     }
-    let specs = callable.row.keys.iter();
-    let keys: Vec<(usize, u16)> =
-        specs.flat_map(|spec| spec.indices(request).into_iter().map(|index| (index, spec.flags))).collect();
+    let mut keys = callable.row.key_positions(request);
+    keys.retain(|(_, flags)| flags & Key::NOT_KEY == 0);
     if keys.is_empty() && !callable.row.is(NO_MANDATORY_KEYS) {
         return Err(Fault::other("Invalid arguments specified for command"));
     }

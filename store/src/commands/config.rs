@@ -7,7 +7,7 @@ use crate::engine::{ClientId, Engine, Output, Step};
 pub(super) const ROWS: &[Command] = &[CONFIG];
 
 const CONFIG: Command =
-    Command::container("config", Group::Server, &[CONFIG_GET, CONFIG_SET, CONFIG_RESETSTAT])
+    Command::container("config", Group::Server, &[CONFIG_GET, CONFIG_SET, CONFIG_RESETSTAT, CONFIG_REWRITE])
         .since("2.0.0")
         .summary("A container for commands about the configuration.");
 
@@ -33,6 +33,9 @@ fn config_get(engine: &mut Engine, _client: ClientId, mut args: Args<'_>, reply:
     Ok(Outcome::Done)
 }
 
+/// Directives whose change may fail in the world, so that the client has to wait for it.
+const WORLDLY: &[&str] = &["bind", "port"];
+
 /// The error of CONFIG SET for one of its pairs.
 fn failed(name: &str, reason: &str) -> Fault {
     Fault::other(format!("CONFIG SET failed (possibly related to argument '{name}') - {reason}"))
@@ -47,7 +50,7 @@ const CONFIG_SET: Command = Command::system("set", Group::Server, config_set)
     .syntax("parameter_value={parameter:s value:s}...")
     .tips(&["request_policy:all_nodes", "response_policy:all_succeeded"]);
 
-fn config_set(engine: &mut Engine, _client: ClientId, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
+fn config_set(engine: &mut Engine, client: ClientId, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     let pairs = args.rest();
     if !pairs.len().is_multiple_of(2) {
         return Err(Fault::Syntax);
@@ -79,10 +82,24 @@ fn config_set(engine: &mut Engine, _client: ClientId, mut args: Args<'_>, reply:
         })?;
         names.push(directive.name);
     }
-    engine.config = changed;
+    let worldly = names.iter().copied().find(|name| WORLDLY.contains(name));
+    let session = engine.session_mut(client)?;
+    if let Some(name) = worldly
+        && session.in_exec
+    {
+        return Err(failed(name, "can't be set inside a transaction"));
+    }
+    session.held = worldly.is_some();
+    let before = Box::new(std::mem::replace(&mut engine.config, changed));
     engine.apply_config();
-    engine.outputs.push(Output::Step { client: None, step: Step::ConfigChanged(names) });
-    reply.ok();
+    if names.contains(&"requirepass") {
+        engine.apply_password();
+    }
+    let step = Step::ConfigChanged { names, before };
+    engine.outputs.push(Output::Step { client: worldly.map(|_| client), step });
+    if worldly.is_none() {
+        reply.ok();
+    }
     Ok(Outcome::Done)
 }
 
@@ -98,4 +115,16 @@ fn config_resetstat(engine: &mut Engine, _client: ClientId, _args: Args<'_>, rep
     engine.data.counters = crate::txn::DataCounters::default();
     reply.ok();
     Ok(Outcome::Done)
+}
+
+const CONFIG_REWRITE: Command = Command::system("rewrite", Group::Server, config_rewrite)
+    .arity(2)
+    .flags(ADMIN | NOSCRIPT | LOADING | STALE)
+    .since("2.8.0")
+    .cost("O(1)")
+    .summary("Writes the directives that were changed into the configuration file.")
+    .tips(&["request_policy:all_nodes", "response_policy:all_succeeded"]);
+
+fn config_rewrite(engine: &mut Engine, client: ClientId, _args: Args<'_>, reply: &mut Reply<'_>) -> Run {
+    engine.hold(client, Step::RewriteConfig { all: false }, reply)
 }

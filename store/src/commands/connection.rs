@@ -2,6 +2,7 @@
 
 use super::prelude::*;
 use crate::COMPATIBLE_WITH;
+use crate::acl::DEFAULT;
 use crate::engine::{ClientId, Engine, ReplyMode};
 use crate::number::parse_i64;
 
@@ -87,38 +88,21 @@ const RESET: Command = Command::system("reset", Group::Connection, reset)
 fn reset(engine: &mut Engine, client: ClientId, _args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     engine.unsubscribe_all(client);
     engine.unwatch(client);
-    let open = engine.config().password().is_none();
+    engine.stop_tracking(client);
+    engine.stop_monitor(client);
+    let open = engine.is_open();
+    engine.become_user(client, DEFAULT, open);
     let session = engine.session_mut(client)?;
     session.multi = None;
     session.db = 0;
     session.protocol = Protocol::V2;
     session.name = Box::default();
-    session.authenticated = open;
     session.reply_mode = ReplyMode::On;
     session.no_evict = false;
     session.no_touch = false;
     reply.set_protocol(Protocol::V2);
     reply.status("RESET");
     Ok(Outcome::Done)
-}
-
-/// Compares without telling by the time it takes how much was right.
-fn equal_in_constant_time(a: &[u8], b: &[u8]) -> bool {
-    let differences = a.iter().zip(b).fold(0, |all, (x, y)| all | (x ^ y));
-    a.len() == b.len() && differences == 0
-}
-
-/// Authenticates a client as the default user, the only one there is.
-fn authenticate(engine: &mut Engine, client: ClientId, user: &[u8], password: &[u8]) -> Result<(), Fault> {
-    let right = match engine.config().password() {
-        Some(known) => equal_in_constant_time(known.as_bytes(), password),
-        None => true,
-    };
-    if user != b"default" || !right {
-        return Err(Fault::WrongPass);
-    }
-    engine.session_mut(client)?.authenticated = true;
-    Ok(())
 }
 
 const AUTH: Command = Command::system("auth", Group::Connection, auth)
@@ -130,17 +114,18 @@ const AUTH: Command = Command::system("auth", Group::Connection, auth)
     .syntax("[username:s@6.0.0] password:s");
 
 fn auth(engine: &mut Engine, client: ClientId, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
+    let typed = args.all()[0];
     match *args.rest() {
         [password] => {
-            if engine.config().password().is_none() {
+            if engine.access.users.get(DEFAULT).is_some_and(|user| user.no_password) {
                 return Err(Fault::other(
                     "AUTH <password> called without any password configured for the default user. Are you sure your \
                      configuration is correct?",
                 ));
             }
-            authenticate(engine, client, b"default", password)?;
+            engine.authenticate(client, DEFAULT, password, typed)?;
         }
-        [user, password] => authenticate(engine, client, user, password)?,
+        [user, password] => engine.authenticate(client, user, password, typed)?,
         _ => return Err(Fault::Syntax),
     }
     reply.ok();
@@ -175,32 +160,27 @@ fn hello(engine: &mut Engine, client: ClientId, mut args: Args<'_>, reply: &mut 
             _ => return Err(Fault::NoProto),
         });
     }
-    let (mut credentials, mut name) = (None, None);
     while args.left() > 0 {
         let word = args.bytes()?;
         if is_word(word, "AUTH") && args.left() >= 2 {
-            credentials = Some((args.bytes()?, args.bytes()?));
+            let (user, password) = (args.bytes()?, args.bytes()?);
+            engine.authenticate(client, user, password, args.all()[0])?;
         } else if is_word(word, "SETNAME") && args.left() >= 1 {
-            let given = args.bytes()?;
-            check_name(given, BAD_NAME)?;
-            name = Some(given);
+            let name = args.bytes()?;
+            check_name(name, BAD_NAME)?;
+            engine.session_mut(client)?.name = name.into();
         } else {
             return Err(Fault::Raw([b"Syntax error in HELLO option '", word, b"'"].concat()));
         }
     }
-    if let Some((user, password)) = credentials {
-        authenticate(engine, client, user, password)?;
-    }
+    let open = engine.is_open();
     let session = engine.session_mut(client)?;
-    if !session.authenticated {
+    if !session.authenticated && !open {
         return Err(Fault::coded(
-            "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH \
-             <user> <pass> option can be used to authenticate the client and select the RESP protocol version at the \
-             same time",
+            "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO AUTH <user> \
+             <pass> option can be used to authenticate the client and select the RESP protocol version at the same \
+             time",
         ));
-    }
-    if let Some(name) = name {
-        session.name = name.into();
     }
     if let Some(protocol) = protocol {
         session.protocol = protocol;

@@ -12,6 +12,45 @@ pub(super) const ROWS: &[Command] = &[DEBUG];
 /// Keys that one DEBUG POPULATE may make.
 const POPULATE_MAX: i64 = 1 << 30;
 
+/// The subcommands, for DEBUG HELP.
+const HELP: &[&str] = &[
+    "DEBUG <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
+    "CONFIG-REWRITE-FORCE-ALL",
+    "    Write all directives into the configuration file, those with their defaults too.",
+    "DIGEST",
+    "    Return a fingerprint of all data.",
+    "DIGEST-VALUE <key> [<key> ...]",
+    "    Return fingerprints of values.",
+    "ERROR <text>",
+    "    Answer with this error.",
+    "HTSTATS <db>",
+    "    Describe the tables of a database.",
+    "HTSTATS-KEY <key>",
+    "    Describe the table of a value.",
+    "LISTPACK <key>",
+    "    Describe a packed value.",
+    "LOADAOF",
+    "    Forget all data and load the log again.",
+    "LOG <text>",
+    "    Write a line into the log of the daemon.",
+    "OBJECT <key>",
+    "    Describe how a value is kept.",
+    "POPULATE <count> [<prefix>] [<size>]",
+    "    Make keys.",
+    "PROTOCOL <type>",
+    "    Answer with a value of this type.",
+    "QUICKLIST <key>",
+    "    Describe a list.",
+    "SET-ACTIVE-EXPIRE <0|1>",
+    "    Let keys past their date disappear by themselves, or only when somebody looks.",
+    "SLEEP <seconds>",
+    "    Stop the daemon for a time.",
+    "STRINGMATCH-LEN <pattern> <text>",
+    "    Tell whether a text matches a pattern.",
+    "HELP",
+    "    Print this help.",
+];
+
 const DEBUG: Command = Command::system("debug", Group::Server, debug)
     .arity(-2)
     .flags(ADMIN | NOSCRIPT | LOADING | STALE | PROTECTED)
@@ -20,9 +59,10 @@ const DEBUG: Command = Command::system("debug", Group::Server, debug)
     .summary("Helps to test and debug the server.");
 
 fn debug(engine: &mut Engine, client: ClientId, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
-    let word = args.bytes()?.to_ascii_lowercase();
+    let typed = args.bytes()?;
+    let word = typed.to_ascii_lowercase();
     match (&*word, args.left()) {
-        (b"sleep", 1) => sleep(engine, client, args),
+        (b"sleep", 1) => sleep(engine, client, args, reply),
         (b"digest", 0) => {
             reply.status(&engine.digest().to_hex());
             Ok(Outcome::Done)
@@ -34,36 +74,54 @@ fn debug(engine: &mut Engine, client: ClientId, mut args: Args<'_>, reply: &mut 
             if !engine.config().flag("appendonly") {
                 return Err(Fault::other("The append only file is off"));
             }
-            hold(engine, client, Step::ReloadLog)
+            if engine.session_mut(client)?.in_exec {
+                return Err(Fault::other("DEBUG LOADAOF is not possible inside a transaction"));
+            }
+            engine.hold(client, Step::ReloadLog, reply)
         }
         (b"set-active-expire", 1) => {
             engine.active_expire = args.integer()? != 0;
             reply.ok();
             Ok(Outcome::Done)
         }
+        (b"set-disable-deny-scripts", 1) => {
+            engine.allow_all_in_scripts(args.integer()? != 0);
+            reply.ok();
+            Ok(Outcome::Done)
+        }
         (b"protocol", 1) => protocol(args, reply),
-        (b"stringmatch-test", 2) => {
+        (b"stringmatch-len", 2) => {
             let (pattern, text) = (args.bytes()?, args.bytes()?);
             reply.flag(glob::matches(pattern, text));
             Ok(Outcome::Done)
         }
+        (b"log", 1) => {
+            let text = String::from_utf8_lossy(args.bytes()?).into_owned();
+            engine.outputs.push(Output::Step { client: None, step: Step::Log(text) });
+            reply.ok();
+            Ok(Outcome::Done)
+        }
+        (b"error", 1) => Err(Fault::coded(String::from_utf8_lossy(args.bytes()?).replace(['\r', '\n'], " "))),
+        (b"quicklist-packed-threshold" | b"set-skip-checksum-validation" | b"pause-cron", 1)
+        | (b"replybuffer", 2) => accept(&word, args, reply),
+        (b"config-rewrite-force-all", 0) => engine.hold(client, Step::RewriteConfig { all: true }, reply),
+        (b"help", 0) => {
+            reply.array(HELP.len());
+            HELP.iter().for_each(|line| reply.status(line));
+            Ok(Outcome::Done)
+        }
+        (b"listpack" | b"quicklist" | b"htstats-key", 1..=2) => layout(engine, client, &word, args, reply),
+        (b"htstats", 1) => tables(engine, args, reply),
         _ => Err(Fault::Raw(
-            [b"unknown subcommand or wrong number of arguments for '", &*word, b"'. Try DEBUG HELP."]
-                .concat(),
+            [b"unknown subcommand or wrong number of arguments for '", typed, b"'. Try DEBUG HELP."].concat(),
         )),
     }
 }
 
-/// Lets the client wait until the host has done something.
-fn hold(engine: &mut Engine, client: ClientId, step: Step) -> Run {
-    engine.session_mut(client)?.held = true;
-    engine.outputs.push(Output::Step { client: Some(client), step });
-    Ok(Outcome::Done)
-}
-
-fn sleep(engine: &mut Engine, client: ClientId, mut args: Args<'_>) -> Run {
-    let seconds = args.float()?;
-    hold(engine, client, Step::Stall((seconds.clamp(0.0, 1e6) * 1e6) as u64))
+fn sleep(engine: &mut Engine, client: ClientId, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
+    let us = (args.float()?.clamp(0.0, 1e6) * 1e6) as u64;
+    engine.charge_stall(us);
+    engine.hold(client, Step::Stall(us), reply)
 }
 
 fn digest_values(engine: &mut Engine, client: ClientId, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
@@ -80,7 +138,7 @@ fn digest_values(engine: &mut Engine, client: ClientId, mut args: Args<'_>, repl
 fn object(engine: &mut Engine, client: ClientId, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     let db = engine.session_mut(client)?.db;
     let key = args.bytes()?;
-    let clock = engine.data.access_clock;
+    let access = engine.data.access;
     let txn = engine.txn(db);
     let entry = txn.raw_entry(key).ok_or(Fault::NoSuchKey)?;
     reply.status(&format!(
@@ -88,8 +146,81 @@ fn object(engine: &mut Engine, client: ClientId, mut args: Args<'_>, reply: &mut
         encoding(entry.view()),
         entry.footprint(0),
         entry.access(),
-        clock.wrapping_sub(entry.access()) & 0xff_ffff,
+        access.idle_seconds(entry.access()),
     ));
+    Ok(Outcome::Done)
+}
+
+/// Switches of mechanisms that are not there: values are checked, and change nothing.
+fn accept(word: &[u8], mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
+    match word {
+        b"quicklist-packed-threshold" => {
+            // Lists keep long elements beside their nodes, whatever their size.
+            crate::config::parse_memory(&String::from_utf8_lossy(args.bytes()?))
+                .filter(|&bytes| bytes <= i64::from(u32::MAX))
+                .ok_or_else(|| {
+                    Fault::other("argument must be a memory value bigger than 1 and smaller than 4gb")
+                })?;
+        }
+        b"replybuffer" => {
+            // Buffers of replies shrink as soon as they are empty; there is nothing to wait for.
+            let what = args.bytes()?;
+            if !is_word(what, "PEAK-RESET-TIME") && !is_word(what, "RESIZING") {
+                return Err(Fault::Syntax);
+            }
+        }
+        _ => {
+            args.integer()?;
+        }
+    }
+    reply.ok();
+    Ok(Outcome::Done)
+}
+
+/// How the value of a key is kept, for those who look at representations.
+fn layout(
+    engine: &mut Engine,
+    client: ClientId,
+    word: &[u8],
+    mut args: Args<'_>,
+    reply: &mut Reply<'_>,
+) -> Run {
+    let db = engine.session_mut(client)?.db;
+    let txn = engine.txn(db);
+    let entry = txn.raw_entry(args.bytes()?).ok_or(Fault::NoSuchKey)?;
+    let name = encoding(entry.view());
+    let (fits, fault) = match word {
+        b"listpack" => (name == "listpack", "Not a listpack encoded object."),
+        b"quicklist" => (name == "quicklist", "Not a quicklist encoded object."),
+        _ => (
+            matches!(name, "hashtable" | "skiplist"),
+            "The value stored at the specified key is not represented using an hash table",
+        ),
+    };
+    if !fits {
+        return Err(Fault::other(fault));
+    }
+    let text = format!("{name}: {} bytes in all", entry.footprint(0));
+    if word == b"htstats-key" {
+        reply.verbatim(text.as_bytes());
+    } else {
+        reply.status(&text);
+    }
+    Ok(Outcome::Done)
+}
+
+/// How the tables of a database are filled.
+fn tables(engine: &Engine, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
+    let db = usize::try_from(args.integer()?).ok().filter(|&db| db < engine.data.keyspace.count());
+    let db = db.ok_or_else(|| Fault::other("Out of range database"))?;
+    let database = engine.data.keyspace.db(db);
+    let text = format!(
+        "[Dictionary HT]\n keys: {}, bytes: {}\n[Expires HT]\n keys: {}\n",
+        database.len(),
+        database.overhead(),
+        database.dated()
+    );
+    reply.verbatim(text.as_bytes());
     Ok(Outcome::Done)
 }
 

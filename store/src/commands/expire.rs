@@ -148,7 +148,8 @@ fn reply_date(
 ) -> Run {
     let key = args.key()?;
     let now_ms = txn.now().wall_ms();
-    reply.integer(match txn.expires_at(key) {
+    let date = txn.entry_for_looking(key).map(|entry| entry.expires_at());
+    reply.integer(match date {
         None => -2,
         Some(None) => -1,
         Some(Some(date)) => i64::try_from(made(date, now_ms)).unwrap_or(i64::MAX),

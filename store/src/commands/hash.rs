@@ -31,7 +31,7 @@ fn set_fields(txn: &mut Txn<'_>, args: &mut Args<'_>, command: &'static str) -> 
     if pairs.is_empty() || !pairs.len().is_multiple_of(2) {
         return Err(Fault::Arity(command.into()));
     }
-    let (limits, hash_key) = txn.table_setup();
+    let (limits, hash_key) = txn.hash_setup(key);
     let hash = txn.hash_or_new(key)?;
     let new = pairs.chunks_exact(2).filter(|pair| hash.set(pair[0], pair[1], &limits, hash_key)).count();
     txn.changed(key, EventClass::Hash, "hset");
@@ -83,7 +83,7 @@ const HSETNX: Command = Command::data("hsetnx", Group::Hash, hsetnx)
 
 fn hsetnx(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     let (key, field, value) = (args.key()?, args.bytes()?, args.bytes()?);
-    let (limits, hash_key) = txn.table_setup();
+    let (limits, hash_key) = txn.hash_setup(key);
     let hash = txn.hash_or_new(key)?;
     let new = hash.get(field).is_none();
     if new {
@@ -275,7 +275,7 @@ const HINCRBY: Command = Command::data("hincrby", Group::Hash, hincrby)
 
 fn hincrby(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     let (key, field, by) = (args.key()?, args.bytes()?, args.integer()?);
-    let (limits, hash_key) = txn.table_setup();
+    let (limits, hash_key) = txn.hash_setup(key);
     let old = match txn.hash_mut(key)?.and_then(|hash| hash.get(field)) {
         Some(text) => parse_i64(&text).ok_or(Fault::HashNotInteger)?,
         None => 0,
@@ -302,7 +302,7 @@ fn hincrbyfloat(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) ->
     if !by.is_finite() {
         return Err(Fault::other("value is NaN or Infinity"));
     }
-    let (limits, hash_key) = txn.table_setup();
+    let (limits, hash_key) = txn.hash_setup(key);
     let old = match txn.hash_mut(key)?.and_then(|hash| hash.get(field)) {
         Some(text) => LongDouble::parse(&text).ok_or(Fault::HashNotFloat)?,
         None => LongDouble::from_f64(0.0),
@@ -330,12 +330,11 @@ const HSCAN: Command = Command::data("hscan", Group::Hash, hscan)
 fn hscan(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     let key = args.key()?;
     let mut walk = Walk::cursor(&mut args)?;
-    let hash = txn.hash(key)?;
-    walk.options(&mut args, false, Some("NOVALUES"))?;
-    let Some(hash) = hash else {
+    let Some(hash) = txn.hash(key)? else {
         Walk::reply_empty(reply);
         return Ok(Outcome::Done);
     };
+    walk.options(&mut args, false, Some("NOVALUES"))?;
     let mut found = Vec::new();
     let cursor = walk.run(|position| {
         let mut seen = 0;

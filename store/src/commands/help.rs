@@ -3,6 +3,7 @@
 use super::prelude::*;
 use crate::command::syntax::{self, Argument, Kind};
 use crate::engine::{ClientId, Engine};
+use crate::limits::ECHO_MAX;
 
 /// The row that the index adds to every container.
 pub(crate) static HELP: Command = Command::system("help", Group::Server, help)
@@ -23,6 +24,22 @@ fn help(engine: &mut Engine, _client: ClientId, args: Args<'_>, reply: &mut Repl
     reply.array(lines.len());
     lines.iter().for_each(|line| reply.status(line));
     Ok(Outcome::Done)
+}
+
+/// The error of a subcommand that is called with a number of arguments which its arity allows and its form does not.
+pub(super) fn wrong_form(args: &[&[u8]]) -> Fault {
+    let name = args.get(1).copied().unwrap_or_default();
+    let container = args.first().copied().unwrap_or_default().to_ascii_uppercase();
+    Fault::Raw(
+        [
+            b"unknown subcommand or wrong number of arguments for '",
+            &name[..name.len().min(ECHO_MAX)],
+            b"'. Try ",
+            &*container,
+            b" HELP.",
+        ]
+        .concat(),
+    )
 }
 
 /// An argument as manuals write it.

@@ -4,7 +4,8 @@ use std::fmt::Write as _;
 
 use super::prelude::*;
 use crate::COMPATIBLE_WITH;
-use crate::engine::{ClientId, Engine, Facts};
+use crate::engine::{ClientId, Engine, Facts, Session};
+use crate::script::Scripting;
 
 pub(super) const ROWS: &[Command] = &[INFO];
 
@@ -94,7 +95,7 @@ fn server(engine: &Engine, facts: &Facts, text: &mut String) {
         "uptime_in_days": uptime / 86_400,
         "hz": engine.config().integer("hz"),
         "configured_hz": engine.config().integer("hz"),
-        "lru_clock": engine.data.access_clock,
+        "lru_clock": engine.data.access.clock,
         "executable": facts.executable,
         "config_file": facts.config_file,
         "io_threads_active": 0,
@@ -109,8 +110,8 @@ fn clients(engine: &Engine, _facts: &Facts, text: &mut String) {
         "maxclients": engine.config().integer("maxclients"),
         "client_recent_max_input_buffer": sessions().map(|s| s.peer.gauges.query_capacity()).max().unwrap_or(0),
         "client_recent_max_output_buffer": sessions().map(|s| s.peer.gauges.output()).max().unwrap_or(0),
-        "blocked_clients": engine.waiting_clients(),
-        "tracking_clients": 0,
+        "blocked_clients": engine.waiting_clients() + engine.postponed_clients(),
+        "tracking_clients": engine.tracking.clients(),
         "clients_in_timeout_table": engine.waiters.timed(),
     }
 }
@@ -129,12 +130,19 @@ fn memory(engine: &Engine, facts: &Facts, text: &mut String) {
     let used = engine.host.memory_used() as u64;
     let databases = (0..engine.data.keyspace.count()).map(|index| engine.data.keyspace.db(index));
     let overhead: usize = databases.map(|database| database.overhead()).sum();
-    let buffers: usize =
-        engine.sessions.values().map(|s| s.peer.gauges.query_capacity() + s.peer.gauges.output()).sum();
+    let buffers: usize = engine.sessions.values().map(Session::footprint).sum();
     let maxmemory = engine.config().maxmemory();
     let part = |a: u64, b: u64| if b == 0 { 0.0 } else { a as f64 / b as f64 };
     let peak = facts.memory_peak.max(used);
     let dataset = used.saturating_sub((overhead + buffers) as u64);
+    // A script that asks sees what there was when nobody had asked yet.
+    let nothing = Scripting::default();
+    let scripts = engine.scripting.as_deref().unwrap_or(&nothing);
+    let vm = scripts.eval_memory() + scripts.functions_memory();
+    let functions = scripts.libraries.bytes();
+    let ratio = |a: u64, b: u64| format!("{:.2}", part(a, b));
+    let beyond = |a: u64, b: u64| a as i64 - b as i64;
+    let (active, resident) = (facts.allocator_active.max(used), facts.allocator_resident.max(used));
     lines! { text,
         "used_memory": used,
         "used_memory_human": human(used),
@@ -144,20 +152,49 @@ fn memory(engine: &Engine, facts: &Facts, text: &mut String) {
         "used_memory_peak_human": human(peak),
         "used_memory_peak_perc": format_args!("{:.2}%", part(used, peak) * 100.0),
         "used_memory_overhead": overhead + buffers,
-        "used_memory_startup": 0,
+        "used_memory_startup": engine.memory_at_start,
         "used_memory_dataset": dataset,
         "used_memory_dataset_perc": format_args!("{:.2}%", part(dataset, used) * 100.0),
+        "allocator_allocated": used,
+        "allocator_active": active,
+        "allocator_resident": resident,
         "total_system_memory": facts.total_system_memory,
         "total_system_memory_human": human(facts.total_system_memory),
+        "used_memory_vm_eval": scripts.eval_memory(),
+        "used_memory_lua": scripts.eval_memory(),
+        "used_memory_lua_human": human(scripts.eval_memory() as u64),
+        "used_memory_scripts_eval": scripts.cache.bytes(),
+        "number_of_cached_scripts": scripts.cache.len(),
+        "number_of_functions": scripts.libraries.function_count(),
+        "number_of_libraries": scripts.libraries.len(),
+        "used_memory_vm_functions": scripts.functions_memory(),
+        "used_memory_vm_total": vm,
+        "used_memory_vm_total_human": human(vm as u64),
+        "used_memory_functions": functions,
+        "used_memory_scripts": functions + scripts.cache.bytes(),
+        "used_memory_scripts_human": human((functions + scripts.cache.bytes()) as u64),
         "maxmemory": maxmemory,
         "maxmemory_human": human(maxmemory),
         "maxmemory_policy": engine.config().text("maxmemory-policy"),
-        "mem_fragmentation_ratio": format_args!("{:.2}", part(facts.resident, used)),
-        "mem_fragmentation_bytes": facts.resident as i64 - used as i64,
+        "allocator_frag_ratio": ratio(active, used),
+        "allocator_frag_bytes": beyond(active, used),
+        "allocator_rss_ratio": ratio(resident, active),
+        "allocator_rss_bytes": beyond(resident, active),
+        "rss_overhead_ratio": ratio(facts.resident, resident),
+        "rss_overhead_bytes": beyond(facts.resident, resident),
+        "mem_fragmentation_ratio": ratio(facts.resident, used),
+        "mem_fragmentation_bytes": beyond(facts.resident, used),
+        "mem_not_counted_for_evict": 0,
+        "mem_replication_backlog": 0,
+        "mem_total_replication_buffers": 0,
+        "mem_clients_slaves": 0,
         "mem_clients_normal": buffers,
+        "mem_cluster_links": 0,
         "mem_aof_buffer": facts.log.as_ref().map_or(0, |log| log.pending),
         "mem_allocator": facts.allocator,
+        "active_defrag_running": 0,
         "lazyfree_pending_objects": 0,
+        "lazyfreed_objects": 0,
     }
 }
 
@@ -195,12 +232,20 @@ fn stats(engine: &Engine, facts: &Facts, text: &mut String) {
         "instantaneous_ops_per_sec": stats.rate.per_second(),
         "total_net_input_bytes": facts.net_input,
         "total_net_output_bytes": facts.net_output,
+        "total_net_repl_input_bytes": 0,
+        "total_net_repl_output_bytes": 0,
         "rejected_connections": facts.rejected_connections,
         "sync_full": 0,
         "sync_partial_ok": 0,
         "sync_partial_err": 0,
         "expired_keys": data.expired,
+        "expired_stale_perc": "0.00",
+        "expired_time_cap_reached_count": 0,
+        "expire_cycle_cpu_milliseconds": stats.expire_ns / 1_000_000,
         "evicted_keys": data.evicted,
+        "evicted_clients": stats.evicted_clients,
+        "total_eviction_exceeded_time": 0,
+        "current_eviction_exceeded_time": 0,
         "keyspace_hits": data.hits,
         "keyspace_misses": data.misses,
         "pubsub_channels": engine.channels.of(crate::engine::Scope::Channel).len(),
@@ -208,8 +253,14 @@ fn stats(engine: &Engine, facts: &Facts, text: &mut String) {
         "pubsubshard_channels": engine.channels.of(crate::engine::Scope::Shard).len(),
         "latest_fork_usec": 0,
         "total_forks": 0,
+        "tracking_total_keys": engine.tracking.keys(),
+        "tracking_total_items": engine.tracking.items(),
+        "tracking_total_prefixes": engine.tracking.prefixes(),
         "clock_jumps": stats.clock_jumps,
+        "unexpected_error_replies": 0,
         "total_error_replies": stats.errors,
+        "total_reads_processed": facts.reads,
+        "total_writes_processed": facts.writes,
     }
 }
 
@@ -223,6 +274,9 @@ fn replication(engine: &Engine, _facts: &Facts, text: &mut String) {
         "master_repl_offset": engine.offset(),
         "second_repl_offset": -1,
         "repl_backlog_active": 0,
+        "repl_backlog_size": engine.config().integer("repl-backlog-size"),
+        "repl_backlog_first_byte_offset": 0,
+        "repl_backlog_histlen": 0,
     }
 }
 
@@ -231,6 +285,10 @@ fn cpu(_engine: &Engine, facts: &Facts, text: &mut String) {
     lines! { text,
         "used_cpu_sys": seconds(facts.cpu_system_us),
         "used_cpu_user": seconds(facts.cpu_user_us),
+        "used_cpu_sys_children": "0.000000",
+        "used_cpu_user_children": "0.000000",
+        "used_cpu_sys_main_thread": seconds(facts.cpu_system_us),
+        "used_cpu_user_main_thread": seconds(facts.cpu_user_us),
     }
 }
 
@@ -265,9 +323,12 @@ fn error_stats(engine: &Engine, _facts: &Facts, text: &mut String) {
 fn latency_stats(engine: &Engine, _facts: &Facts, text: &mut String) {
     let percentiles: Vec<&str> =
         engine.config().text("latency-tracking-info-percentiles").split_ascii_whitespace().collect();
+    if !engine.config().flag("latency-tracking") {
+        return;
+    }
     for callable in engine.index.all() {
         let stats = engine.stats.by_command[callable.id as usize];
-        if stats.calls > 0 {
+        if stats.durations.iter().any(|&count| count > 0) {
             let quantiles: Vec<String> = percentiles
                 .iter()
                 .map(|p| format!("p{p}={:.3}", stats.quantile_us(p.parse().unwrap_or(0.0) / 100.0) as f64))

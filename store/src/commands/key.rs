@@ -64,11 +64,11 @@ const EXISTS: Command = Command::data("exists", Group::Generic, exists)
     .tips(&["request_policy:multi_shard", "response_policy:agg_sum"]);
 
 fn exists(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
-    reply.count(args.rest().iter().filter(|key| txn.entry_for_reading(key).is_some()).count());
+    reply.count(args.rest().iter().filter(|key| txn.entry_for_looking(key).is_some()).count());
     Ok(Outcome::Done)
 }
 
-const TOUCH: Command = Command::data("touch", Group::Generic, exists)
+const TOUCH: Command = Command::data("touch", Group::Generic, touch)
     .arity(-2)
     .flags(READONLY | FAST)
     .keys(&[Key::range(1, -1, 1, Key::RO)])
@@ -77,6 +77,11 @@ const TOUCH: Command = Command::data("touch", Group::Generic, exists)
     .summary("Counts how many of several keys exist, and marks them as used.")
     .syntax("key:k...")
     .tips(&["request_policy:multi_shard", "response_policy:agg_sum"]);
+
+fn touch(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
+    reply.count(args.rest().iter().filter(|key| txn.entry_for_reading(key).is_some()).count());
+    Ok(Outcome::Done)
+}
 
 const TYPE: Command = Command::data("type", Group::Generic, type_of)
     .arity(2)
@@ -89,7 +94,8 @@ const TYPE: Command = Command::data("type", Group::Generic, type_of)
 
 fn type_of(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     let key = args.key()?;
-    reply.status(txn.type_of(key).map_or("none", ValueType::name));
+    let found = txn.entry_for_looking(key).map(|entry| ValueType::of(entry.view()));
+    reply.status(found.map_or("none", ValueType::name));
     Ok(Outcome::Done)
 }
 
@@ -217,6 +223,8 @@ fn renamenx(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run
 fn move_key(txn: &mut Txn<'_>, from: &[u8], to: &[u8]) {
     let expiry = txn.expires_at(from).flatten().map_or(Expiry::Never, Expiry::At);
     let Some(entry) = txn.take(from) else { return };
+    // What had the name is gone, and the key is new there.
+    txn.take(to);
     txn.put_value(to, entry.into_value(), expiry);
     txn.changed(from, EventClass::Generic, "rename_from");
     txn.signal(to);

@@ -82,6 +82,7 @@ fn wait_for(txn: &Txn<'_>, keys: &[&[u8]], timeout: Option<u64>, on_timeout: Tim
         until: timeout.map(|ms| txn.now().mono_ms.saturating_add(ms)),
         on_timeout,
         class: WaitClass::List,
+        request: None,
     })))
 }
 
@@ -102,7 +103,7 @@ fn blmove(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     if txn.holds_another_type(source, ValueType::List)
         || !transfer(txn, (source, from_end), (target, to_end), reply)?
     {
-        return wait_for(txn, &[source], timeout, TimeoutReply::Null);
+        return wait_for(txn, &[source], timeout, TimeoutReply::NullArrayOrNull);
     }
     txn.effect(&[b"LMOVE", source, target, from, to]);
     Ok(Outcome::Done)
@@ -123,7 +124,7 @@ fn brpoplpush(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> R
     if txn.holds_another_type(source, ValueType::List)
         || !transfer(txn, (source, End::Right), (target, End::Left), reply)?
     {
-        return wait_for(txn, &[source], timeout, TimeoutReply::Null);
+        return wait_for(txn, &[source], timeout, TimeoutReply::NullArrayOrNull);
     }
     txn.effect(&[b"RPOPLPUSH", source, target]);
     Ok(Outcome::Done)
@@ -242,8 +243,11 @@ const BLMPOP: Command = Command::data("blmpop", Group::List, blmpop)
     .syntax("timeout:d numkeys:i key:k... where=(left/LEFT|right/RIGHT) [count:i/COUNT]");
 
 fn blmpop(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
-    let timeout = args.timeout_seconds()?;
+    // The time-out stands first and is checked last.
+    let mut at_timeout = args;
+    args.bytes()?;
     let (keys, end, count) = multi_pop_args(&mut args)?;
+    let timeout = at_timeout.timeout_seconds()?;
     if pop_from_first(txn, keys, end, count, reply)? {
         return Ok(Outcome::Done);
     }

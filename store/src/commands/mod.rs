@@ -3,28 +3,46 @@
 //! Law: a handler checks all its arguments before it changes anything, changes data only through its transaction, and
 //! writes its reply in typed calls. Adding a command touches one file here.
 
+mod acl;
+mod bitfield;
+mod bitmap;
 mod client;
+mod client_tracking;
 mod command;
 mod config;
 mod connection;
 mod debug;
 mod expire;
+mod function;
+mod geo;
+mod geo_search;
 mod hash;
 mod help;
+mod hyperloglog;
 mod info;
 mod key;
+mod latency;
 mod lcs;
 mod list;
 mod list_wait;
+mod memory;
 mod multi;
 mod object;
 mod prelude;
 mod pubsub;
 mod ranges;
 mod scan;
+mod script;
 mod server;
 mod set;
 mod set_random;
+mod slowlog;
+mod sort;
+mod stream;
+mod stream_claim;
+mod stream_group;
+mod stream_info;
+mod stream_read;
 mod string;
 mod zset;
 mod zset_combine;
@@ -45,6 +63,17 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Command> {
     [
         string::ROWS,
         lcs::ROWS,
+        bitmap::ROWS,
+        bitfield::ROWS,
+        hyperloglog::ROWS,
+        geo::ROWS,
+        geo_search::ROWS,
+        sort::ROWS,
+        stream::ROWS,
+        stream_read::ROWS,
+        stream_group::ROWS,
+        stream_claim::ROWS,
+        stream_info::ROWS,
         list::ROWS,
         list_wait::ROWS,
         set::ROWS,
@@ -59,6 +88,7 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Command> {
         object::ROWS,
         connection::ROWS,
         client::ROWS,
+        acl::ROWS,
         multi::ROWS,
         pubsub::ROWS,
         command::ROWS,
@@ -66,6 +96,11 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Command> {
         debug::ROWS,
         info::ROWS,
         server::ROWS,
+        script::ROWS,
+        function::ROWS,
+        slowlog::ROWS,
+        latency::ROWS,
+        memory::ROWS,
     ]
     .into_iter()
     .flatten()

@@ -1,7 +1,8 @@
 //! Transactions of clients: MULTI, EXEC, DISCARD, WATCH.
 
 use super::prelude::*;
-use crate::engine::{ClientId, Engine, Invocation, Multi};
+use crate::acl::Denied;
+use crate::engine::{ClientId, Engine, Invocation, Multi, exec_abort};
 
 pub(super) const ROWS: &[Command] = &[MULTI, DISCARD, EXEC, WATCH, UNWATCH];
 
@@ -30,10 +31,10 @@ const DISCARD: Command = Command::system("discard", Group::Transactions, discard
     .summary("Forgets the queued commands of a transaction.");
 
 fn discard(engine: &mut Engine, client: ClientId, _args: Args<'_>, reply: &mut Reply<'_>) -> Run {
-    if engine.session_mut(client)?.multi.take().is_none() {
+    if engine.session_mut(client)?.multi.is_none() {
         return Err(Fault::other("DISCARD without MULTI"));
     }
-    engine.unwatch(client);
+    engine.discard(client);
     reply.ok();
     Ok(Outcome::Done)
 }
@@ -46,7 +47,17 @@ const EXEC: Command = Command::system("exec", Group::Transactions, exec)
     .summary("Runs the queued commands of a transaction.");
 
 fn exec(engine: &mut Engine, client: ClientId, _args: Args<'_>, reply: &mut Reply<'_>) -> Run {
-    let multi = engine.session_mut(client)?.multi.take().ok_or_else(|| Fault::other("EXEC without MULTI"))?;
+    let session = engine.session_mut(client)?;
+    let multi = session.multi.take().ok_or_else(|| Fault::other("EXEC without MULTI"))?;
+    session.in_exec = true;
+    let run = exec_queued(engine, client, &multi, reply);
+    if let Ok(session) = engine.session_mut(client) {
+        session.in_exec = false;
+    }
+    run
+}
+
+fn exec_queued(engine: &mut Engine, client: ClientId, multi: &Multi, reply: &mut Reply<'_>) -> Run {
     let watch_failed = engine.watch_failed(client);
     engine.unwatch(client);
     if multi.broken {
@@ -59,20 +70,36 @@ fn exec(engine: &mut Engine, client: ClientId, _args: Args<'_>, reply: &mut Repl
     for queued in &multi.queue {
         // What was allowed when it was queued may not be allowed any more.
         if let Err(fault) = engine.check_state(queued.command) {
-            return Err(Fault::coded(format!(
-                "EXECABORT Transaction discarded because of: {}",
-                fault.message()
-            )));
+            return Err(exec_abort(&fault));
         }
     }
     reply.array(multi.queue.len());
     for queued in &multi.queue {
         let args: Vec<&[u8]> = queued.args.iter().map(|arg| &**arg).collect();
+        if let Err(denied) = engine.check_access(client, queued.command, &args) {
+            let fault = denied_now(denied);
+            engine.count_error(&fault.to_string());
+            reply.error(&fault.to_bytes());
+            continue;
+        }
         let db = engine.session_mut(client)?.db;
         let invocation = Invocation { client, db, command: queued.command, args: &args, waking: None };
         engine.invoke_nested(&invocation, reply);
     }
     Ok(Outcome::Done)
+}
+
+/// The error of a command that was allowed when it was queued, and is not any more.
+fn denied_now(denied: Denied) -> Fault {
+    let reason = match denied {
+        Denied::Command => "no permission to execute the command or subcommand",
+        Denied::Key(_) => "no permission to touch the specified keys",
+        Denied::Channel(_) => "no permission to access one of the channels used as arguments",
+    };
+    Fault::coded(format!(
+        "NOPERM ACLs rules changed between the moment the transaction was accumulated and the EXEC call. This command \
+         is no longer allowed for the following reason: {reason}"
+    ))
 }
 
 const WATCH: Command = Command::system("watch", Group::Transactions, watch)

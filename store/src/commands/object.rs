@@ -2,6 +2,7 @@
 
 use super::prelude::*;
 use crate::keyspace::View;
+use crate::txn::AccessMode;
 
 pub(super) const ROWS: &[Command] = &[OBJECT];
 
@@ -28,6 +29,7 @@ pub(super) fn encoding(view: View<'_>) -> &'static str {
         View::Set(set) => set.encoding(),
         View::Hash(hash) => hash.encoding(),
         View::Zset(zset) => zset.encoding(),
+        View::Stream(_) => "stream",
     }
 }
 
@@ -62,8 +64,10 @@ const OBJECT_REFCOUNT: Command = Command::data("refcount", Group::Generic, objec
 
 fn object_refcount(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     let key = args.key()?;
+    // With a policy that looks at the times or counts of keys, Redis shares nothing.
+    let shares = txn.data.access.mode == AccessMode::Time { shares_integers: true };
     match txn.entry(key).map(|entry| entry.view()) {
-        Some(View::Integer(value)) if (0..SHARED_INTEGERS).contains(&value) => {
+        Some(View::Integer(value)) if shares && (0..SHARED_INTEGERS).contains(&value) => {
             reply.integer(i64::from(i32::MAX));
         }
         Some(_) => reply.integer(1),
@@ -84,11 +88,18 @@ const OBJECT_IDLETIME: Command = Command::data("idletime", Group::Generic, objec
 
 fn object_idletime(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     let key = args.key()?;
-    let clock = txn.data.access_clock;
-    match txn.entry(key) {
-        Some(entry) => reply.integer(i64::from(clock.wrapping_sub(entry.access()) & 0xff_ffff)),
-        None => reply.null(),
+    let access = txn.data.access;
+    let Some(mark) = txn.entry(key).map(|entry| entry.access()) else {
+        reply.null();
+        return Ok(Outcome::Done);
+    };
+    if access.mode == AccessMode::Frequency {
+        return Err(Fault::other(
+            "An LFU maxmemory policy is selected, idle time not tracked. Please note that when switching between \
+             policies at runtime LRU and LFU data will take some time to adjust.",
+        ));
     }
+    reply.integer(i64::from(access.idle_seconds(mark)));
     Ok(Outcome::Done)
 }
 
@@ -104,8 +115,13 @@ const OBJECT_FREQ: Command = Command::data("freq", Group::Generic, object_freq)
 
 fn object_freq(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     let key = args.key()?;
-    if txn.entry(key).is_none() {
+    let access = txn.data.access;
+    let Some(mark) = txn.entry(key).map(|entry| entry.access()) else {
         reply.null();
+        return Ok(Outcome::Done);
+    };
+    if access.mode == AccessMode::Frequency {
+        reply.integer(i64::from(access.frequency(mark)));
         return Ok(Outcome::Done);
     }
     Err(Fault::other(

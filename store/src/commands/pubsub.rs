@@ -1,5 +1,6 @@
 //! Publish and subscribe.
 
+use super::help::wrong_form;
 use super::prelude::*;
 use crate::engine::{ClientId, Engine, Scope};
 use crate::glob;
@@ -187,6 +188,9 @@ fn spublish(engine: &mut Engine, _client: ClientId, mut args: Args<'_>, reply: &
 }
 
 fn list_channels(engine: &Engine, mut args: Args<'_>, reply: &mut Reply<'_>, scope: Scope) -> Run {
+    if args.left() > 1 {
+        return Err(wrong_form(args.all()));
+    }
     let pattern = args.rest().first().copied();
     let mut channels: Vec<&[u8]> = engine
         .channels
@@ -203,7 +207,7 @@ fn list_channels(engine: &Engine, mut args: Args<'_>, reply: &mut Reply<'_>, sco
 
 fn count_listeners(engine: &Engine, mut args: Args<'_>, reply: &mut Reply<'_>, scope: Scope) -> Run {
     let channels = args.rest();
-    reply.map(channels.len());
+    reply.array(2 * channels.len());
     for channel in channels {
         reply.bulk(channel);
         reply.count(engine.channels.of(scope).get(*channel).map_or(0, std::collections::BTreeSet::len));

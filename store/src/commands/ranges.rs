@@ -1,7 +1,7 @@
 //! Ranges of indices, scores and members, as clients write them.
 
 use crate::command::Fault;
-use crate::number::parse_f64;
+use crate::number::parse_range_end;
 use crate::types::zset::{LexBound, ScoreBound};
 
 /// The indices from `start` to `stop`, both included, of `len` elements; negative ones count from the end.
@@ -18,7 +18,7 @@ pub(super) fn score_bound(text: &[u8]) -> Result<ScoreBound, Fault> {
         [b'(', rest @ ..] => (true, rest),
         _ => (false, text),
     };
-    let score = parse_f64(number).ok_or(Fault::RangeNotFloat)?;
+    let score = parse_range_end(number).ok_or(Fault::RangeNotFloat)?;
     Ok(ScoreBound { score, exclusive })
 }
 

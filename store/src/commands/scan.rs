@@ -6,7 +6,6 @@
 use super::prelude::*;
 use crate::glob;
 use crate::limits::SCAN_EMPTY_FACTOR;
-use crate::number::parse_u64;
 
 const CURSOR_SHIFT: u32 = 16;
 
@@ -41,10 +40,23 @@ pub(super) struct Walk<'a> {
     pub(super) bare: bool,
 }
 
+/// Reads a cursor as `strtoul` does: nothing is 0, and a minus sign counts down from 2^64.
+fn cursor(text: &[u8]) -> Option<u64> {
+    let text = text.split(|&byte| byte == 0).next().unwrap_or_default();
+    let (negative, digits) = match text {
+        [] => return Some(0),
+        [b'-', digits @ ..] => (true, digits),
+        [b'+', digits @ ..] => (false, digits),
+        digits => (false, digits),
+    };
+    let number: u64 = std::str::from_utf8(digits).ok().filter(|text| !text.starts_with('+'))?.parse().ok()?;
+    Some(if negative { number.wrapping_neg() } else { number })
+}
+
 impl<'a> Walk<'a> {
     /// Reads the cursor; it comes before the key is looked at.
     pub(super) fn cursor(args: &mut Args<'a>) -> Result<Self, Fault> {
-        let cursor = parse_u64(args.bytes()?).ok_or(Fault::InvalidCursor)?;
+        let cursor = cursor(args.bytes()?).ok_or(Fault::InvalidCursor)?;
         Ok(Self { cursor, count: 10, pattern: None, kind: None, bare: false })
     }
 

@@ -1,10 +1,9 @@
 //! The server as a whole: time, memory, end.
 
-use super::object::USAGE;
 use super::prelude::*;
 use crate::engine::{ClientId, Engine, Output, Step};
 
-pub(super) const ROWS: &[Command] = &[TIME, SHUTDOWN, MEMORY];
+pub(super) const ROWS: &[Command] = &[TIME, SHUTDOWN];
 
 const TIME: Command = Command::system("time", Group::Server, time)
     .arity(1)
@@ -47,11 +46,10 @@ fn shutdown(engine: &mut Engine, client: ClientId, mut args: Args<'_>, _reply: &
             () => return Err(Fault::Syntax),
         }
     }
+    if engine.running.is_some() && save != Some(false) {
+        return Err(engine.busy_fault());
+    }
     engine.session_mut(client)?.held = true;
     engine.outputs.push(Output::Step { client: Some(client), step: Step::Shutdown { save, now, force } });
     Ok(Outcome::Done)
 }
-
-const MEMORY: Command = Command::container("memory", Group::Server, &[USAGE])
-    .since("4.0.0")
-    .summary("A container for commands about memory.");

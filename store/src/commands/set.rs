@@ -192,12 +192,11 @@ const SSCAN: Command = Command::data("sscan", Group::Set, sscan)
 fn sscan(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     let key = args.key()?;
     let mut walk = Walk::cursor(&mut args)?;
-    let set = txn.set(key)?;
-    walk.options(&mut args, false, None)?;
-    let Some(set) = set else {
+    let Some(set) = txn.set(key)? else {
         Walk::reply_empty(reply);
         return Ok(Outcome::Done);
     };
+    walk.options(&mut args, false, None)?;
     let mut members = Vec::new();
     let cursor = walk.run(|position| {
         let mut seen = 0;
@@ -397,18 +396,18 @@ const SINTERCARD: Command = Command::data("sintercard", Group::Set, sintercard)
     .syntax("numkeys:i key:k... [limit:i/LIMIT]");
 
 fn sintercard(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
-    let (keys, limit) = intersection_args(&mut args)?;
-    reply.count(combine(txn, Combination::Intersection, keys, limit)?.len());
-    Ok(Outcome::Done)
-}
-
-/// The keys and the limit of SINTERCARD and ZINTERCARD.
-pub(super) fn intersection_args<'a>(args: &mut Args<'a>) -> Result<(&'a [&'a [u8]], usize), Fault> {
     let numkeys = args.integer_in(1..=i64::MAX, "numkeys should be greater than 0")?;
     if numkeys > args.left() as i64 {
         return Err(Fault::other("Number of keys can't be greater than number of args"));
     }
     let keys = args.take(numkeys as usize)?;
+    let limit = intersection_limit(&mut args)?;
+    reply.count(combine(txn, Combination::Intersection, keys, limit)?.len());
+    Ok(Outcome::Done)
+}
+
+/// The only option of SINTERCARD and ZINTERCARD.
+pub(super) fn intersection_limit(args: &mut Args<'_>) -> Result<usize, Fault> {
     let mut limit = 0;
     while args.left() > 0 {
         if !args.word("LIMIT") || args.left() == 0 {
@@ -416,5 +415,5 @@ pub(super) fn intersection_args<'a>(args: &mut Args<'a>) -> Result<(&'a [&'a [u8
         }
         limit = args.integer_in(0..=i64::MAX, "LIMIT can't be negative")?;
     }
-    Ok((keys, if limit == 0 { usize::MAX } else { limit as usize }))
+    Ok(if limit == 0 { usize::MAX } else { limit as usize })
 }

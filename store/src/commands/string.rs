@@ -1,7 +1,10 @@
 //! Strings: text, numbers, parts of them.
 
 use super::prelude::*;
+use crate::keyspace::Value;
+use crate::limits::INLINE_TEXT_MAX;
 use crate::number::{LongDouble, parse_i64};
+use crate::thin::Thin;
 use crate::txn::Expiry;
 
 pub(super) const ROWS: &[Command] = &[
@@ -597,7 +600,13 @@ fn incrbyfloat(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> 
     let new = old.checked_add(by).filter(|sum| sum.is_finite()).ok_or(Fault::IncrementNotFinite)?;
     let mut text = Vec::new();
     new.format(&mut text);
-    txn.put_text(key, &text, Expiry::Keep);
+    // What a float added up to stays a text, even if it could be an integer.
+    let value = if text.len() <= INLINE_TEXT_MAX {
+        Value::Inline(text.as_slice().into())
+    } else {
+        Value::Raw(Thin::new((), &text))
+    };
+    txn.put_value(key, value, Expiry::Keep);
     txn.changed(key, EventClass::String, "incrbyfloat");
     txn.effect(&[b"SET", key, &text, b"KEEPTTL"]);
     reply.bulk(&text);

@@ -11,12 +11,12 @@ pub(super) const ROWS: &[Command] =
 
 /// The options of ZADD.
 #[derive(Clone, Copy, Default)]
-struct AddOptions {
-    only_new: bool,
-    only_old: bool,
+pub(super) struct AddOptions {
+    pub(super) only_new: bool,
+    pub(super) only_old: bool,
     only_greater: bool,
     only_less: bool,
-    changed: bool,
+    pub(super) changed: bool,
     increment: bool,
 }
 
@@ -98,7 +98,14 @@ fn zincrby(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run 
     add(txn, key, options, args.rest(), reply)
 }
 
-fn add(txn: &mut Txn<'_>, key: &[u8], options: AddOptions, pairs: &[&[u8]], reply: &mut Reply<'_>) -> Run {
+/// Adds members, given as scores and members in turn.
+pub(super) fn add(
+    txn: &mut Txn<'_>,
+    key: &[u8],
+    options: AddOptions,
+    pairs: &[&[u8]],
+    reply: &mut Reply<'_>,
+) -> Run {
     let scores = pairs.iter().step_by(2).map(|text| parse_f64(text).ok_or(Fault::NotFloat));
     let scores: Vec<f64> = scores.collect::<Result<_, _>>()?;
     let (limits, hash_key) = txn.table_setup();
@@ -305,12 +312,11 @@ const ZSCAN: Command = Command::data("zscan", Group::SortedSet, zscan)
 fn zscan(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     let key = args.key()?;
     let mut walk = Walk::cursor(&mut args)?;
-    let zset = txn.zset(key)?;
-    walk.options(&mut args, false, Some("NOSCORES"))?;
-    let Some(zset) = zset else {
+    let Some(zset) = txn.zset(key)? else {
         Walk::reply_empty(reply);
         return Ok(Outcome::Done);
     };
+    walk.options(&mut args, false, Some("NOSCORES"))?;
     let mut found = Vec::new();
     let cursor = walk.run(|position| {
         let mut seen = 0;
@@ -319,7 +325,7 @@ fn zscan(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
             if walk.accepts(&member) {
                 found.push(member.to_vec());
                 if !walk.bare {
-                    found.push(format_score(score));
+                    found.push(kept_score(zset, score));
                 }
             }
         });
@@ -327,6 +333,15 @@ fn zscan(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     });
     Walk::reply(cursor, &found, reply);
     Ok(Outcome::Done)
+}
+
+/// A score as it is kept: a compact sorted set keeps integers as such, and walks show what is kept.
+fn kept_score(zset: &Zset, score: f64) -> Vec<u8> {
+    let is_integer = score == score.trunc() && score.abs() < (1_u64 << 62) as f64;
+    if is_integer && matches!(zset, Zset::Packed(_)) {
+        return Digits::of(score as i64).as_bytes().to_vec();
+    }
+    format_score(score)
 }
 
 const ZRANDMEMBER: Command = Command::data("zrandmember", Group::SortedSet, zrandmember)

@@ -1,10 +1,11 @@
 //! Sorted sets: unions, intersections and differences of several, sets included.
 
 use super::prelude::*;
-use super::set::intersection_args;
+use super::set::intersection_limit;
 use super::zset_range::store;
 use crate::hash::ByteMap;
 use crate::number::parse_f64;
+use crate::types::Thresholds;
 use crate::types::set::Set;
 use crate::types::zset::Zset;
 
@@ -77,12 +78,16 @@ enum Aggregate {
 impl Aggregate {
     fn of(self, a: f64, b: f64) -> f64 {
         match self {
-            // Infinity minus infinity counts as nothing.
-            Self::Sum => Some(a + b).filter(|sum| !sum.is_nan()).unwrap_or(0.0),
+            Self::Sum => or_zero(a + b),
             Self::Min => a.min(b),
             Self::Max => a.max(b),
         }
     }
+}
+
+/// Infinity minus infinity, and zero times infinity, count as nothing.
+fn or_zero(number: f64) -> f64 {
+    if number.is_nan() { 0.0 } else { number }
 }
 
 /// Keys and options of a combination.
@@ -95,15 +100,8 @@ struct Plan<'a> {
 }
 
 impl<'a> Plan<'a> {
-    fn read(args: &mut Args<'a>, how: Combination, stored: bool) -> Result<Self, Fault> {
-        let numkeys = args.integer()?;
-        if numkeys < 1 {
-            return Err(Fault::other(format!(
-                "at least 1 input key is needed for '{}' command",
-                how.name(stored)
-            )));
-        }
-        let keys = args.take(usize::try_from(numkeys).map_err(|_| Fault::Syntax)?)?;
+    fn read(txn: &mut Txn<'_>, args: &mut Args<'a>, how: Combination, stored: bool) -> Result<Self, Fault> {
+        let keys = input_keys(txn, args, how.name(stored))?;
         let weights = vec![1.0; keys.len()];
         let mut plan = Self { how, keys, weights, aggregate: Aggregate::Sum, with_scores: false };
         while args.left() > 0 {
@@ -129,23 +127,22 @@ impl<'a> Plan<'a> {
         Ok(plan)
     }
 
-    fn weighted(&self, input: usize, score: f64) -> f64 {
-        // Zero times infinity counts as nothing.
-        Some(self.weights[input] * score).filter(|product| !product.is_nan()).unwrap_or(0.0)
-    }
-
-    fn run(&self, txn: &mut Txn<'_>) -> Result<Zset, Fault> {
-        let (limits, key) = txn.table_setup();
-        let inputs = inputs(txn, self.keys)?;
+    fn run(&self, txn: &Txn<'_>, limits: &Thresholds) -> Zset {
+        let (_, key) = txn.table_setup();
+        let inputs = inputs(txn, self.keys);
         let mut scores: ByteMap<f64> = ByteMap::with_hasher(key);
         match self.how {
             Combination::Union => self.unite(&inputs, &mut scores),
             Combination::Intersection => {
                 intersect(&inputs, usize::MAX, |member| {
-                    let weighted = self
+                    let products = self
                         .smallest_first(&inputs)
-                        .filter_map(|n| Some(self.weighted(n, inputs[n].score(member)?)));
-                    if let Some(score) = weighted.reduce(|a, b| self.aggregate.of(a, b)) {
+                        .filter_map(|n| Some(self.weights[n] * inputs[n].score(member)?))
+                        .enumerate();
+                    // Only the first product is kept from being NaN; the others are when they are summed up.
+                    let products =
+                        products.map(|(nth, product)| if nth == 0 { or_zero(product) } else { product });
+                    if let Some(score) = products.reduce(|a, b| self.aggregate.of(a, b)) {
                         scores.insert(member.into(), score);
                     }
                 });
@@ -162,15 +159,15 @@ impl<'a> Plan<'a> {
         }
         let mut result = Zset::new();
         for (member, score) in &scores {
-            result.set(member, *score, &limits, key);
+            result.set(member, *score, limits, key);
         }
-        Ok(result)
+        result
     }
 
     fn unite(&self, inputs: &[Input<'_>], scores: &mut ByteMap<f64>) {
         for n in self.smallest_first(inputs) {
             inputs[n].for_each(|member, score| {
-                let score = self.weighted(n, score);
+                let score = or_zero(self.weights[n] * score);
                 match scores.get_mut(member) {
                     Some(old) => *old = self.aggregate.of(*old, score),
                     None => {
@@ -189,8 +186,13 @@ impl<'a> Plan<'a> {
     }
 }
 
-/// The inputs at these keys.
-fn inputs<'t>(txn: &'t mut Txn<'_>, keys: &[&[u8]]) -> Result<Vec<Input<'t>>, Fault> {
+/// Takes the number of inputs and their keys, and checks what is there; options come later.
+fn input_keys<'a>(txn: &mut Txn<'_>, args: &mut Args<'a>, command: &str) -> Result<&'a [&'a [u8]], Fault> {
+    let numkeys = args.integer()?;
+    if numkeys < 1 {
+        return Err(Fault::other(format!("at least 1 input key is needed for '{command}' command")));
+    }
+    let keys = args.take(usize::try_from(numkeys).map_err(|_| Fault::Syntax)?)?;
     for key in keys {
         if let Some(entry) = txn.entry_for_reading(key)
             && !matches!(ValueType::of(entry.view()), ValueType::Set | ValueType::Zset)
@@ -198,15 +200,18 @@ fn inputs<'t>(txn: &'t mut Txn<'_>, keys: &[&[u8]]) -> Result<Vec<Input<'t>>, Fa
             return Err(Fault::WrongType);
         }
     }
-    let txn: &'t Txn<'_> = txn;
-    Ok(keys
-        .iter()
+    Ok(keys)
+}
+
+/// The inputs at these keys, which were checked.
+fn inputs<'t>(txn: &'t Txn<'_>, keys: &[&[u8]]) -> Vec<Input<'t>> {
+    keys.iter()
         .map(|key| match (txn.peek_set(key), txn.peek_zset(key)) {
             (Some(set), _) => Input::Set(set),
             (_, Some(zset)) => Input::Zset(zset),
             _ => Input::Nothing,
         })
-        .collect())
+        .collect()
 }
 
 /// Visits up to `limit` members that all inputs have.
@@ -223,8 +228,10 @@ fn intersect(inputs: &[Input<'_>], limit: usize, mut visit: impl FnMut(&[u8])) -
 }
 
 fn reply_combined(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>, how: Combination) -> Run {
-    let plan = Plan::read(&mut args, how, false)?;
-    let result = plan.run(txn)?;
+    let plan = Plan::read(txn, &mut args, how, false)?;
+    // What is stored compactly forgets the sign of a zero; what is only returned does not.
+    let limits = Thresholds { zset_entries: 0, ..txn.table_setup().0 };
+    let result = plan.run(txn, &limits);
     super::open_scored(reply, result.len(), plan.with_scores);
     for (member, score) in result.iter_from(0) {
         super::write_scored(reply, &member, score, plan.with_scores);
@@ -234,7 +241,8 @@ fn reply_combined(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>, 
 
 fn store_combined(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>, how: Combination) -> Run {
     let target = args.key()?;
-    let result = Plan::read(&mut args, how, true)?.run(txn)?;
+    let plan = Plan::read(txn, &mut args, how, true)?;
+    let result = plan.run(txn, &txn.table_setup().0);
     store(txn, target, result, how.name(true), reply);
     Ok(Outcome::Done)
 }
@@ -330,8 +338,8 @@ const ZINTERCARD: Command = Command::data("zintercard", Group::SortedSet, zinter
     .syntax("numkeys:i key:k... [limit:i/LIMIT]");
 
 fn zintercard(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
-    let (keys, limit) = intersection_args(&mut args)?;
-    let inputs = inputs(txn, keys)?;
-    reply.count(intersect(&inputs, limit, |_| {}));
+    let keys = input_keys(txn, &mut args, "zintercard")?;
+    let limit = intersection_limit(&mut args)?;
+    reply.count(intersect(&inputs(txn, keys), limit, |_| {}));
     Ok(Outcome::Done)
 }

@@ -105,6 +105,7 @@ fn wait_for(txn: &Txn<'_>, keys: &[&[u8]], timeout: Option<u64>) -> Run {
         until: timeout.map(|ms| txn.now().mono_ms.saturating_add(ms)),
         on_timeout: TimeoutReply::NullArray,
         class: WaitClass::Zset,
+        request: None,
     })))
 }
 
@@ -231,8 +232,11 @@ const BZMPOP: Command = Command::data("bzmpop", Group::SortedSet, bzmpop)
     .syntax("timeout:d numkeys:i key:k... where=(min/MIN|max/MAX) [count:i/COUNT]");
 
 fn bzmpop(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
-    let timeout = args.timeout_seconds()?;
+    // The time-out stands first and is checked last.
+    let mut at_timeout = args;
+    args.bytes()?;
     let (keys, which, count) = multi_pop_args(&mut args)?;
+    let timeout = at_timeout.timeout_seconds()?;
     if pop_from_first(txn, keys, which, count, reply)? {
         return Ok(Outcome::Done);
     }

@@ -47,7 +47,7 @@ impl<'a> Selection<'a> {
     /// Reads the ends and the options. `fixed` is what the name of an old command says; else the options say it.
     fn read(args: &mut Args<'a>, fixed: Option<(By, bool)>, stored: bool) -> Result<Self, Fault> {
         let (start, stop) = (args.bytes()?, args.bytes()?);
-        let (mut by, mut reverse) = fixed.unwrap_or((By::Index, false));
+        let (mut by, mut reverse) = fixed.unzip();
         let (mut limit, mut with_scores) = (None, false);
         while args.left() > 0 {
             let word = args.bytes()?;
@@ -56,13 +56,15 @@ impl<'a> Selection<'a> {
                 () if is_word(word, "LIMIT") && args.left() >= 2 => {
                     limit = Some((args.integer()?, args.integer()?));
                 }
-                () if fixed.is_none() && is_word(word, "REV") => reverse = true,
-                () if fixed.is_none() && is_word(word, "BYSCORE") => by = By::Score,
-                () if fixed.is_none() && is_word(word, "BYLEX") => by = By::Lex,
+                () if reverse.is_none() && is_word(word, "REV") => reverse = Some(true),
+                () if by.is_none() && is_word(word, "BYSCORE") => by = Some(By::Score),
+                () if by.is_none() && is_word(word, "BYLEX") => by = Some(By::Lex),
                 () => return Err(Fault::Syntax),
             }
         }
-        if limit.is_some() && by == By::Index {
+        let (by, reverse) = (by.unwrap_or(By::Index), reverse.unwrap_or(false));
+        // Redis takes a count of -1 for no limit at all, also here.
+        if limit.is_some_and(|(_, count)| count != -1) && by == By::Index {
             return Err(Fault::other(
                 "syntax error, LIMIT is only supported in combination with either BYSCORE or BYLEX",
             ));

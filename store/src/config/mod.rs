@@ -60,13 +60,26 @@ impl std::error::Error for ConfigFault {}
 pub struct Config {
     values: BTreeMap<&'static str, String>,
     maxmemory: u64,
+    slower_than: Option<u64>,
+    latency_threshold: Option<u64>,
+    client_memory: Option<usize>,
+    users: Vec<String>,
 }
 
 impl Default for Config {
     fn default() -> Self {
         let values =
             DIRECTIVES.iter().map(|directive| (directive.name, directive.default.to_owned())).collect();
-        Self { values, maxmemory: 0 }
+        let mut config = Self {
+            values,
+            maxmemory: 0,
+            slower_than: None,
+            latency_threshold: None,
+            client_memory: None,
+            users: Vec::new(),
+        };
+        config.read_hot();
+        config
     }
 }
 
@@ -106,6 +119,10 @@ impl Config {
         if let Some((_, reason)) = REFUSED.iter().find(|(refused, _)| refused.eq_ignore_ascii_case(name)) {
             return Err(ConfigFault::Refused { name: name.to_owned(), reason });
         }
+        if name.eq_ignore_ascii_case("user") {
+            self.add_user(words)?;
+            return Ok(&registry::USER);
+        }
         let Some(directive) = find(name) else {
             return Err(ConfigFault::Unknown { name: name.to_owned(), nearest: nearest(name) });
         };
@@ -115,8 +132,42 @@ impl Config {
             value = special::merge_buffer_limits(self.text(directive.name), &value);
         }
         self.values.insert(directive.name, value);
-        self.maxmemory = u64::try_from(self.integer("maxmemory")).unwrap_or(0);
+        self.read_hot();
         Ok(directive)
+    }
+
+    fn add_user(&mut self, words: &[&str]) -> Result<(), ConfigFault> {
+        let line = user_line(words)?;
+        let name = |line: &str| line.split(' ').next().unwrap_or_default().to_owned();
+        if self.users.iter().any(|known| name(known) == name(&line)) {
+            let reason = "Duplicate user found. A user can only be defined once in config files".to_owned();
+            return Err(ConfigFault::Invalid { name: "user".to_owned(), reason });
+        }
+        self.users.push(line);
+        Ok(())
+    }
+
+    /// Keeps as numbers what is looked at for every command.
+    fn read_hot(&mut self) {
+        let clients = self.text("maxmemory-clients");
+        let bytes = match clients.strip_suffix('%') {
+            Some(percent) => {
+                let percent = percent.parse().unwrap_or(0);
+                usize::try_from(self.integer("maxmemory")).unwrap_or(0) / 100 * percent
+            }
+            None => clients.parse().unwrap_or(0),
+        };
+        self.client_memory = (bytes > 0).then_some(bytes);
+        self.maxmemory = u64::try_from(self.integer("maxmemory")).unwrap_or(0);
+        self.slower_than = u64::try_from(self.integer("slowlog-log-slower-than")).ok();
+        self.latency_threshold =
+            u64::try_from(self.integer("latency-monitor-threshold")).ok().filter(|&ms| ms > 0);
+    }
+
+    /// Takes the value of one directive over from another configuration.
+    pub fn take(&mut self, directive: &Directive, from: &Self) {
+        self.values.insert(directive.name, from.text(directive.name).to_owned());
+        self.read_hot();
     }
 
     /// The directives whose name or alias matches a pattern, under the name that matched, with their values.
@@ -163,6 +214,9 @@ impl Config {
             intset_entries: self.size("set-max-intset-entries"),
             zset_entries: self.size("zset-max-listpack-entries"),
             zset_value: self.size("zset-max-listpack-value"),
+            hll_sparse_bytes: self.size("hll-sparse-max-bytes"),
+            stream_node_bytes: self.size("stream-node-max-bytes"),
+            stream_node_entries: self.size("stream-node-max-entries"),
         }
     }
 
@@ -170,11 +224,45 @@ impl Config {
         EventMask::parse(self.text("notify-keyspace-events").as_bytes()).unwrap_or_default()
     }
 
-    /// Whether a protected command (`debug`, `module`) may be used.
-    pub fn allows_protected(&self, command: &str) -> bool {
+    /// Whether a protected command (`debug`, `module`) may be used by a client of this machine, or of any other.
+    pub fn allows_protected(&self, command: &str, is_local: bool) -> bool {
         let name = if command == "module" { "enable-module-command" } else { "enable-debug-command" };
-        self.text(name) != "no"
+        match self.text(name) {
+            "no" => false,
+            "local" => is_local,
+            _ => true,
+        }
     }
+
+    /// Microseconds above which a command is slow; `None` if none is.
+    pub fn slower_than(&self) -> Option<u64> {
+        self.slower_than
+    }
+
+    /// Milliseconds above which something is noted by the latency monitor; `None` if nothing is.
+    pub fn latency_threshold_ms(&self) -> Option<u64> {
+        self.latency_threshold
+    }
+
+    /// Bytes that all clients together may take; `None` if there is no limit.
+    pub fn client_memory_limit(&self) -> Option<usize> {
+        self.client_memory
+    }
+
+    /// The users that stand in the configuration itself: a name and rules each.
+    pub fn users(&self) -> &[String] {
+        &self.users
+    }
+}
+
+/// A user as the configuration keeps it: words in quotes.
+fn user_line(words: &[&str]) -> Result<String, ConfigFault> {
+    if words.is_empty() {
+        let reason = "a user has a name".to_owned();
+        return Err(ConfigFault::Invalid { name: "user".to_owned(), reason });
+    }
+    let quoted = words.iter().map(|word| format!("\"{}\"", word.replace('\\', "\\\\").replace('"', "\\\"")));
+    Ok(quoted.collect::<Vec<_>>().join(" "))
 }
 
 /// The known name that differs least from `name`, if it differs little.

@@ -9,7 +9,6 @@ const UINT_MAX: i64 = u32::MAX as i64;
 const LONG_MAX: i64 = i64::MAX;
 const MIB: i64 = 1 << 20;
 const PROTECTION: &[&str] = &["no", "yes", "local"];
-const SIGNAL_ACTIONS: &[&str] = &["default", "save", "nosave", "now", "force"];
 
 /// One directive.
 #[derive(Clone, Copy, Debug)]
@@ -174,15 +173,15 @@ pub const DIRECTIVES: &[Directive] = &[
     flag("io-threads-do-reads", false).immutable().accepted(),
     integer("hz", 0, INT_MAX, "10").accepted(),
     flag("dynamic-hz", true).accepted(),
-    choice("shutdown-on-sigint", SIGNAL_ACTIONS, "default").accepted(),
-    choice("shutdown-on-sigterm", SIGNAL_ACTIONS, "default").accepted(),
+    special("shutdown-on-sigint", "default").accepted(),
+    special("shutdown-on-sigterm", "default").accepted(),
     integer("shutdown-timeout", 0, INT_MAX, "10").accepted(),
     integer("watchdog-period", 0, INT_MAX, "0").hidden().accepted(),
     // Access.
     text("requirepass", "").sensitive(),
-    text("aclfile", "").immutable().accepted(),
-    choice("acl-pubsub-default", &["allchannels", "resetchannels"], "resetchannels").accepted(),
-    integer("acllog-max-len", 0, LONG_MAX, "128").accepted(),
+    text("aclfile", "").immutable(),
+    choice("acl-pubsub-default", &["allchannels", "resetchannels"], "resetchannels"),
+    integer("acllog-max-len", 0, LONG_MAX, "128"),
     choice("enable-protected-configs", PROTECTION, "no").immutable(),
     choice("enable-debug-command", PROTECTION, "no").immutable(),
     choice("enable-module-command", PROTECTION, "no").immutable().accepted(),
@@ -201,13 +200,12 @@ pub const DIRECTIVES: &[Directive] = &[
             "noeviction",
         ],
         "noeviction",
-    )
-    .accepted(),
-    integer("maxmemory-samples", 1, INT_MAX, "5").accepted(),
+    ),
+    integer("maxmemory-samples", 1, INT_MAX, "5"),
     integer("maxmemory-eviction-tenacity", 0, 100, "10").accepted(),
-    special("maxmemory-clients", "0").accepted(),
-    integer("lfu-log-factor", 0, INT_MAX, "10").accepted(),
-    integer("lfu-decay-time", 0, INT_MAX, "1").accepted(),
+    special("maxmemory-clients", "0"),
+    integer("lfu-log-factor", 0, INT_MAX, "10"),
+    integer("lfu-decay-time", 0, INT_MAX, "1"),
     integer("active-expire-effort", 1, 10, "1").accepted(),
     flag("lazyfree-lazy-eviction", false).accepted(),
     flag("lazyfree-lazy-expire", false).accepted(),
@@ -226,7 +224,7 @@ pub const DIRECTIVES: &[Directive] = &[
     // Data.
     integer("databases", 1, 1 << 16, "16").immutable(),
     memory("proto-max-bulk-len", MIB, "536870912"),
-    memory("client-query-buffer-limit", MIB, "1073741824").accepted(),
+    memory("client-query-buffer-limit", MIB, "1073741824"),
     special(
         "client-output-buffer-limit",
         "normal 0 0 0 slave 268435456 67108864 60 pubsub 33554432 8388608 60",
@@ -238,13 +236,14 @@ pub const DIRECTIVES: &[Directive] = &[
     memory("zset-max-listpack-value", 0, "64").alias("zset-max-ziplist-value"),
     integer("list-max-listpack-size", INT_MIN, INT_MAX, "-2").alias("list-max-ziplist-size").accepted(),
     integer("list-compress-depth", 0, INT_MAX, "0").accepted(),
-    integer("stream-node-max-entries", 0, LONG_MAX, "100").accepted(),
-    memory("stream-node-max-bytes", 0, "4096").accepted(),
-    memory("hll-sparse-max-bytes", 0, "3000").accepted(),
+    integer("stream-node-max-entries", 0, LONG_MAX, "100"),
+    memory("stream-node-max-bytes", 0, "4096"),
+    memory("hll-sparse-max-bytes", 0, "3000"),
     special("notify-keyspace-events", ""),
-    integer("tracking-table-max-keys", 0, LONG_MAX, "1000000").accepted(),
-    integer("busy-reply-threshold", 0, LONG_MAX, "5000").alias("lua-time-limit").accepted(),
-    flag("lua-enable-deprecated-api", false).immutable().hidden().accepted(),
+    integer("tracking-table-max-keys", 0, LONG_MAX, "1000000"),
+    integer("busy-reply-threshold", 0, LONG_MAX, "5000").alias("lua-time-limit"),
+    flag("lua-enable-deprecated-api", false).immutable().hidden(),
+    memory("script-memory-limit", 0, "268435456"),
     // Log.
     special("dir", ".").protected(),
     flag("appendonly", true).immutable(),
@@ -297,10 +296,10 @@ pub const DIRECTIVES: &[Directive] = &[
     integer("min-replicas-max-lag", 0, INT_MAX, "10").alias("min-slaves-max-lag").accepted(),
     choice("propagation-error-behavior", &["ignore", "panic", "panic-on-replicas"], "ignore").accepted(),
     // Introspection.
-    integer("slowlog-log-slower-than", -1, LONG_MAX, "10000").accepted(),
-    integer("slowlog-max-len", 0, LONG_MAX, "128").accepted(),
-    integer("latency-monitor-threshold", 0, LONG_MAX, "0").accepted(),
-    flag("latency-tracking", true).accepted(),
+    integer("slowlog-log-slower-than", -1, LONG_MAX, "10000"),
+    integer("slowlog-max-len", 0, LONG_MAX, "128"),
+    integer("latency-monitor-threshold", 0, LONG_MAX, "0"),
+    flag("latency-tracking", true),
     special("latency-tracking-info-percentiles", "50 99 99.9"),
     // Cluster: there is no cluster mode.
     flag("cluster-enabled", false).immutable().accepted(),
@@ -325,10 +324,12 @@ pub const DIRECTIVES: &[Directive] = &[
     memory("cluster-link-sendbuf-limit", 0, "0").accepted(),
 ];
 
+/// A user, which may stand in the file any number of times, and is no value that CONFIG GET knows.
+pub(super) const USER: Directive = directive("user", Kind::Special, "").immutable().hidden();
+
 /// Directives that are refused, and why.
 pub const REFUSED: &[(&str, &str)] = &[
     ("loadmodule", "modules are not supported"),
     ("rename-command", "renaming commands is not supported yet; use access control"),
     ("tls-port", "TLS is not supported yet"),
-    ("user", "ACL users are not supported yet"),
 ];

@@ -20,6 +20,7 @@ pub(super) fn canonical(name: &str, words: &[&str]) -> Result<String, String> {
             .ok_or_else(|| "Invalid event class character. Use 'Ag$lshzxeKEtmdn'.".to_owned()),
         "client-output-buffer-limit" => buffer_limits(words),
         "oom-score-adj-values" => oom_values(words),
+        "shutdown-on-sigint" | "shutdown-on-sigterm" => signal_actions(words),
         "latency-tracking-info-percentiles" => percentiles(words),
         "auto-aof-rewrite-percentage" => match words {
             [value] => value
@@ -31,7 +32,11 @@ pub(super) fn canonical(name: &str, words: &[&str]) -> Result<String, String> {
             _ => Err("wrong number of arguments".to_owned()),
         },
         "maxmemory-clients" => match words {
-            [value] if value.ends_with('%') => Ok((*value).to_owned()),
+            [value] if value.ends_with('%') => match number(&value[..value.len() - 1]) {
+                Some(0..=100) => Ok((*value).to_owned()),
+                Some(_) => Err("percentage argument must be less or equal to 100".to_owned()),
+                None => Err("argument must be a memory or percent value".to_owned()),
+            },
             [value] => super::parse_memory(value)
                 .map(|bytes| bytes.to_string())
                 .ok_or_else(|| "argument must be a memory or percent value".to_owned()),
@@ -97,6 +102,24 @@ pub(super) fn merge_buffer_limits(old: &str, new: &str) -> String {
     merged.flatten().collect::<Vec<_>>().join(" ")
 }
 
+/// What a signal does beside ending the daemon: several words, but not both kinds of saving.
+fn signal_actions(words: &[&str]) -> Result<String, String> {
+    const KNOWN: [&str; 5] = ["default", "save", "nosave", "now", "force"];
+    let words: Vec<String> =
+        words.iter().flat_map(|word| word.split_ascii_whitespace()).map(str::to_ascii_lowercase).collect();
+    if words.is_empty() || words.iter().any(|word| !KNOWN.contains(&word.as_str())) {
+        return Err(format!("argument(s) must be one of the following: {}", KNOWN.join(", ")));
+    }
+    let has = |word: &str| words.iter().any(|known| known == word);
+    if has("save") && has("nosave") {
+        return Err("argument(s) must be one of the following: save and nosave exclude each other".to_owned());
+    }
+    // In the order of the list, each once; `default` says nothing beside others.
+    let kept: Vec<&str> =
+        KNOWN.into_iter().filter(|known| has(known) && (*known != "default" || words.len() == 1)).collect();
+    Ok(if kept.is_empty() { "default".to_owned() } else { kept.join(" ") })
+}
+
 fn oom_values(words: &[&str]) -> Result<String, String> {
     let words: Vec<&str> = words.iter().flat_map(|word| word.split_ascii_whitespace()).collect();
     let values: Option<Vec<i64>> = words.iter().map(|word| number(word)).collect();
@@ -110,6 +133,7 @@ fn oom_values(words: &[&str]) -> Result<String, String> {
 
 fn percentiles(words: &[&str]) -> Result<String, String> {
     let words: Vec<&str> = words.iter().flat_map(|word| word.split_ascii_whitespace()).collect();
+    let mut canonical = Vec::new();
     for word in &words {
         let value = word
             .parse::<f64>()
@@ -119,6 +143,7 @@ fn percentiles(words: &[&str]) -> Result<String, String> {
                 "latency-tracking-info-percentiles should contain values between 0.0 and 100.0".to_owned()
             );
         }
+        canonical.push(value.to_string());
     }
-    Ok(words.join(" "))
+    Ok(canonical.join(" "))
 }

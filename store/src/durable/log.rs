@@ -61,6 +61,9 @@ impl Log {
         let mut log = Self { names: names.clone(), manifest, current, size, size_at_start: size };
         if log.current.is_empty() {
             log.start_increment(disk)?;
+        } else {
+            // What a process before wrote may not be on disk yet. Whoever reads it now relies on it.
+            log.sync(disk)?;
         }
         Ok((log, loader))
     }

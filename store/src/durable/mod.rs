@@ -9,9 +9,11 @@ mod load;
 mod log;
 mod manifest;
 mod memory_disk;
+mod pace;
 
 pub use disk::{Disk, Syncer};
 pub use load::{Cut, LoadFault, LoadReport, Loader, Progress};
 pub use log::{Log, LogNames};
 pub use manifest::{FileKind, Manifest, ManifestFault};
 pub use memory_disk::MemoryDisk;
+pub use pace::{Pace, SYNC_EVERY_MS, SYNC_PATIENCE_MS, SyncPolicy};

@@ -138,7 +138,7 @@ impl Engine {
         for &client in listeners {
             if let Some(session) = self.sessions.get(&client) {
                 let bytes = message.bytes(session.protocol);
-                self.outputs.push(Output::Push { client, bytes });
+                self.outputs.push(Output::Push { client, bytes, late: false });
             }
         }
         listeners.len()

@@ -8,6 +8,8 @@ use super::replay::ReplayState;
 use super::{Engine, EngineOptions, NoHost};
 use crate::keyspace::digest;
 use crate::resp::request::{Batch, Parser, RequestLimits};
+use crate::table::Keyed;
+use crate::time::Now;
 
 /// The second engine.
 pub(super) struct Shadow {
@@ -25,7 +27,7 @@ impl Engine {
             now: self.now,
         };
         self.data.feed.set_wanted(true);
-        self.data.touched.note_all();
+        self.data.touched.note_all_for_checks();
         self.shadow = Some(Shadow { engine: Box::new(Engine::new(options)) });
     }
 
@@ -38,17 +40,26 @@ impl Engine {
     pub(super) fn check_effects(&mut self) {
         let Some(mut shadow) = self.shadow.take() else { return };
         let frame = self.data.feed.unit_bytes();
-        let (mut parser, mut batch) = (Parser::default(), Batch::default());
         let limits = RequestLimits { bulk_max: i64::MAX, authenticated: true };
-        if let Err(fault) = parser.parse(frame, limits, &mut batch) {
-            panic!("effects are no protocol: {fault:?}");
-        }
-        let slices = batch.slices(frame);
-        for n in 0..batch.len() {
-            let args = &slices[batch.arguments_of(n)];
-            if let Err(fault) = shadow.engine.replay(self.now, args) {
-                panic!("an effect cannot be repeated: {fault}");
+        let mut rest = frame;
+        // A unit may have more effects than the parser takes at once.
+        while !rest.is_empty() {
+            let (mut parser, mut batch) = (Parser::default(), Batch::default());
+            if let Err(fault) = parser.parse(rest, limits, &mut batch) {
+                panic!("effects are no protocol: {fault:?}");
             }
+            let slices = batch.slices(rest);
+            for n in 0..batch.len() {
+                let args = &slices[batch.arguments_of(n)];
+                if let Err(fault) = shadow.engine.replay(self.now, args) {
+                    panic!("an effect cannot be repeated: {fault}");
+                }
+            }
+            let taken = batch.bytes_of_first(batch.len());
+            if taken == 0 {
+                panic!("effects end within a command");
+            }
+            rest = &rest[taken..];
         }
         for (db, key) in self.data.touched.noted() {
             let mine = self.data.keyspace.db(*db);
@@ -68,10 +79,29 @@ impl Engine {
         for db in 0..self.data.keyspace.count() {
             let (a, b) = (self.data.keyspace.db(db).len(), shadow.engine.data.keyspace.db(db).len());
             if a != b {
-                panic!("effects differ from data: db {db} has {a} keys here and {b} after its effects");
+                let keys = |engine: &Self| -> Vec<String> {
+                    let all = engine.data.keyspace.db(db).iter();
+                    let mut keys: Vec<String> = all.map(|e| e.key().escape_ascii().to_string()).collect();
+                    keys.sort();
+                    keys
+                };
+                panic!(
+                    "effects differ from data: db {db} has {a} keys here and {b} after its effects: {:?} and {:?} after {:?}",
+                    keys(self),
+                    keys(&shadow.engine),
+                    String::from_utf8_lossy(frame)
+                );
             }
         }
         self.shadow = Some(shadow);
+    }
+
+    /// What is loaded is loaded on the second engine, too.
+    pub(super) fn repeat_on_shadow(&mut self, now: Now, args: &[&[u8]]) {
+        if let Some(shadow) = &mut self.shadow {
+            // If it cannot be repeated, the first engine says so.
+            shadow.engine.replay(now, args).ok();
+        }
     }
 
     /// Makes the second engine begin anew, with nothing.

@@ -1,11 +1,12 @@
 //! From a request to its handler: look-up, gates, queueing, statistics.
 //!
-//! The order of the checks is visible to clients and is that of Redis 7.0: command, arity, authentication, protection,
-//! memory, failing disk, subscribed mode, loading, then MULTI queueing or the call.
+//! The order of the checks is visible to clients and is that of Redis 7.0: command, arity, protection, authentication,
+//! access, memory, failing disk, subscribed mode, loading, pause, then MULTI queueing or the call.
 
 use super::Engine;
+use super::access::refusal;
 use super::output::Output;
-use super::session::{ClientId, Queued, ReplyMode};
+use super::session::{ClientId, Queued, ReplyMode, Session};
 use crate::command::index::Callable;
 use crate::command::keys::{Begin, Find, KeySpec};
 use crate::command::row::TimeoutReply;
@@ -28,12 +29,35 @@ impl<'a> Requests<'a> {
         Self { batch, slices: batch.slices(buffer) }
     }
 
-    fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.batch.len()
     }
 
-    fn args(&self, index: usize) -> &[&'a [u8]] {
+    pub(super) fn args(&self, index: usize) -> &[&'a [u8]] {
         &self.slices[self.batch.arguments_of(index)]
+    }
+}
+
+/// Requests with bytes of their own, for when those of the connection cannot be lent.
+pub struct OwnedRequests {
+    batch: Batch,
+    arguments: Vec<Vec<u8>>,
+}
+
+impl Requests<'_> {
+    /// A copy.
+    pub fn to_owned(&self) -> OwnedRequests {
+        OwnedRequests {
+            batch: self.batch.clone(),
+            arguments: self.slices.iter().map(|&slice| slice.to_vec()).collect(),
+        }
+    }
+}
+
+impl OwnedRequests {
+    /// The requests, ready to be executed.
+    pub fn requests(&self) -> Requests<'_> {
+        Requests { batch: &self.batch, slices: self.arguments.iter().map(|argument| &**argument).collect() }
     }
 }
 
@@ -73,13 +97,15 @@ pub(super) struct Planned {
 
 /// What of a session decides how a request is treated; read once per batch and after every command that may change it.
 #[derive(Clone, Copy)]
-struct Context {
+pub(super) struct Context {
     client: ClientId,
     db: usize,
-    protocol: Protocol,
-    special: bool,
-    waits: bool,
-    closing: bool,
+    pub(super) protocol: Protocol,
+    pub(super) special: bool,
+    /// Its reads leave no marks at keys.
+    quiet: bool,
+    pub(super) waits: bool,
+    pub(super) closing: bool,
 }
 
 impl Engine {
@@ -94,8 +120,11 @@ impl Engine {
         self.advance(now);
         let offset_before = self.offset();
         let mut done = Executed::default();
+        self.evict_clients_if_due(client);
         let Some(mut context) = self.context(client) else { return Executed { close: true, ..done } };
         self.start_timing();
+        self.current_client = Some(client);
+        let mut last = None;
         while done.requests < requests.len() && !context.waits && !context.closing {
             let window = done.requests..requests.len().min(done.requests + PREFETCH_WINDOW);
             self.plan_ahead(context.db, requests, window.clone());
@@ -103,7 +132,12 @@ impl Engine {
                 let args = requests.args(index);
                 if !args.is_empty() {
                     let planned = self.plan[nth];
-                    self.run_request(&mut context, planned, args, out);
+                    last = planned.command;
+                    if !self.run_request(&mut context, planned, args, out) {
+                        // It is held back, and comes again.
+                        context.waits = true;
+                        break;
+                    }
                 }
                 done.requests += 1;
                 if context.waits || context.closing {
@@ -112,8 +146,11 @@ impl Engine {
             }
         }
         self.settle_timing();
+        self.broadcast_changes();
+        self.current_client = None;
         if let Some(session) = self.sessions.get_mut(&client) {
             session.last_used_at = now.mono_ms;
+            session.last_command = last;
         }
         done.waits = context.waits;
         done.close = context.closing;
@@ -122,14 +159,15 @@ impl Engine {
         done
     }
 
-    fn context(&self, client: ClientId) -> Option<Context> {
+    pub(super) fn context(&self, client: ClientId) -> Option<Context> {
         let session = self.sessions.get(&client)?;
         Some(Context {
             client,
             db: session.db,
             protocol: session.protocol,
             special: session.is_special(),
-            waits: session.waiting.is_some() || session.held,
+            quiet: session.no_touch,
+            waits: session.waiting.is_some() || session.held || session.postponed,
             closing: session.closing,
         })
     }
@@ -163,27 +201,47 @@ impl Engine {
         }
     }
 
-    fn run_request(&mut self, context: &mut Context, planned: Planned, args: &[&[u8]], out: &mut Vec<u8>) {
+    /// Runs a request, or answers why not; false if it has to come again later.
+    fn run_request(
+        &mut self,
+        context: &mut Context,
+        planned: Planned,
+        args: &[&[u8]],
+        out: &mut Vec<u8>,
+    ) -> bool {
         let start = out.len();
         let mut reply = Reply::new(out, context.protocol);
         let command = match self.check(context, planned.command, args) {
             Ok(command) => command,
             Err(fault) => {
                 self.refuse(context.client, planned.command, &fault, &mut reply);
-                return self.after_request(context, start, out);
+                self.after_request(context, start, out);
+                return true;
             }
         };
+        if self.pause.is_some() && self.is_held_back(context.client, command, args) {
+            if let Some(session) = self.sessions.get_mut(&context.client) {
+                session.postponed = true;
+            }
+            return false;
+        }
         if context.special && self.queue_if_multi(context.client, command, args) {
             reply.status("QUEUED");
-            return self.after_request(context, start, out);
+            self.after_request(context, start, out);
+            return true;
         }
         if let Some((at, hash)) = planned.key {
             self.data.hints.set(args[at], hash);
         }
         let invocation = Invocation { client: context.client, db: context.db, command, args, waking: None };
+        self.data.quiet = context.quiet && command.row.name != "touch";
         let run = self.invoke(&invocation, &mut reply);
+        self.data.quiet = false;
         self.data.hints.clear();
         self.end_unit();
+        if context.special && command.container.is_none_or(|container| container.name != "client") {
+            self.forget_caching(context.client);
+        }
         if let Ok(Outcome::Wait(wait)) = run {
             self.park(context.client, context.db, command, args, *wait);
             context.waits = true;
@@ -192,84 +250,124 @@ impl Engine {
         if context.special || !matches!(command.row.handler, Handler::Data(_)) || !self.outputs.is_empty() {
             self.after_request(context, start, out);
         }
+        true
     }
 
-    /// Brings the context up to date, and puts messages to this client before its reply.
+    /// Brings the context up to date, and puts messages to this client around its reply.
     fn after_request(&mut self, context: &mut Context, start: usize, out: &mut Vec<u8>) {
-        let own =
-            |output: &Output| matches!(output, Output::Push { client, .. } if *client == context.client);
-        if self.outputs.iter().any(own) {
-            let (mine, others) = std::mem::take(&mut self.outputs).into_iter().partition(own);
-            self.outputs = others;
-            let mine: Vec<Output> = mine;
-            let pushes: Vec<u8> = mine
-                .iter()
-                .flat_map(|output| match output {
-                    Output::Push { bytes, .. } => bytes.to_vec(),
-                    _ => Vec::new(),
-                })
-                .collect();
-            out.splice(start..start, pushes);
-        }
-        let Some(session) = self.sessions.get_mut(&context.client) else {
-            context.closing = true;
-            return;
-        };
-        match session.reply_mode {
-            ReplyMode::On => {}
-            ReplyMode::Off => out.truncate(start),
-            ReplyMode::SkipNext => {
-                out.truncate(start);
-                session.reply_mode = ReplyMode::Skip;
-            }
-            ReplyMode::Skip => {
-                out.truncate(start);
-                session.reply_mode = ReplyMode::On;
-            }
-        }
-        if let Some(fresh) = self.context(context.client) {
-            *context = fresh;
+        self.drop_unwanted_reply(context.client, start, out);
+        self.place_messages(context.client, start, out);
+        match self.context(context.client) {
+            Some(fresh) => *context = fresh,
+            None => context.closing = true,
         }
     }
 
-    fn refuse(&mut self, client: ClientId, command: Option<Callable>, fault: &Fault, reply: &mut Reply<'_>) {
-        self.stats.count_error(&fault.to_string());
+    /// Takes the reply that begins at `start` away from a client that does not want it.
+    pub(super) fn drop_unwanted_reply(&mut self, client: ClientId, start: usize, out: &mut Vec<u8>) {
+        if let Some(session) = self.sessions.get_mut(&client) {
+            // What confirms a subscription is a message, not a reply.
+            let is_message = session.last_command.is_some_and(|last| last.row.name.ends_with("subscribe"));
+            match session.reply_mode {
+                ReplyMode::Off if is_message && !matches!(out.get(start), None | Some(b'-')) => {}
+                ReplyMode::On => {}
+                ReplyMode::Off => out.truncate(start),
+                ReplyMode::SkipNext => {
+                    out.truncate(start);
+                    session.reply_mode = ReplyMode::Skip;
+                }
+                ReplyMode::Skip => {
+                    out.truncate(start);
+                    session.reply_mode = ReplyMode::On;
+                }
+            }
+        }
+    }
+
+    /// Puts what others would get as messages before or behind the reply, when they are for the client itself.
+    fn place_messages(&mut self, client: ClientId, start: usize, out: &mut Vec<u8>) {
+        let own = |output: &Output| matches!(output, Output::Push { client: to, .. } if *to == client);
+        if !self.outputs.iter().any(own) {
+            return;
+        }
+        let (mine, others): (Vec<Output>, Vec<Output>) =
+            std::mem::take(&mut self.outputs).into_iter().partition(own);
+        self.outputs = others;
+        let mut before = Vec::new();
+        for output in mine {
+            match output {
+                Output::Push { bytes, late: true, .. } => out.extend_from_slice(&bytes),
+                Output::Push { bytes, .. } => before.extend_from_slice(&bytes),
+                _ => {}
+            }
+        }
+        out.splice(start..start, before);
+    }
+
+    pub(super) fn refuse(
+        &mut self,
+        client: ClientId,
+        command: Option<Callable>,
+        fault: &Fault,
+        reply: &mut Reply<'_>,
+    ) {
         if let Some(command) = command {
             self.stats.by_command[command.id as usize].rejected += 1;
+            if command.row.name == "exec" {
+                let fault = exec_abort(fault);
+                self.stats.count_error(&fault.to_string());
+                self.discard(client);
+                return reply.error(&fault.to_bytes());
+            }
         }
+        self.stats.count_error(&fault.to_string());
         if let Some(multi) = self.sessions.get_mut(&client).and_then(|session| session.multi.as_mut()) {
             multi.broken = true;
+        }
+        if command.is_some_and(|command| command.row.name == "exec") {
+            // A transaction that cannot be executed now is over.
+            self.discard(client);
+            let text = fault.to_bytes();
+            let reason = text.strip_prefix(b"ERR ").unwrap_or(&text);
+            return reply.error(&[b"EXECABORT Transaction discarded because of: ", reason].concat());
         }
         reply.error(&fault.to_bytes());
     }
 
-    /// All checks before a command runs or is queued.
-    fn check(&self, context: &Context, command: Option<Callable>, args: &[&[u8]]) -> Result<Callable, Fault> {
-        let Some(command) = command else { return Err(unknown_command(args)) };
-        let lacks_subcommand = command.container.is_none()
-            && !command.row.subcommands.is_empty()
-            && (args.len() > 1 || matches!(command.row.handler, Handler::Container));
-        if lacks_subcommand {
-            return Err(match args.get(1) {
-                None => Fault::Arity(command.row.name.into()),
-                Some(name) => Fault::Raw(
-                    [
-                        b"unknown subcommand '",
-                        &name[..name.len().min(ECHO_MAX)],
-                        format!("'. Try {} HELP.", command.row.name.to_ascii_uppercase()).as_bytes(),
-                    ]
-                    .concat(),
-                ),
-            });
+    /// Forgets the transaction of a client, and what it watches.
+    pub(crate) fn discard(&mut self, client: ClientId) {
+        if let Some(session) = self.sessions.get_mut(&client) {
+            session.multi = None;
         }
-        if !command.row.takes(args.len()) {
-            return Err(Fault::Arity(command.full_name().into()));
+        self.unwatch(client);
+    }
+
+    /// All checks before a command runs or is queued.
+    pub(super) fn check(
+        &mut self,
+        context: &Context,
+        command: Option<Callable>,
+        args: &[&[u8]],
+    ) -> Result<Callable, Fault> {
+        let command = check_form(command, args)?;
+        if command.row.is(flags::PROTECTED) {
+            self.check_protected(context.client, command)?;
         }
         if context.special {
-            self.check_session(context.client, command)?;
+            self.check_session(context.client, command, args)?;
         }
-        if command.row.flags & (flags::PROTECTED | flags::DENYOOM | flags::WRITE) != 0 {
-            self.check_state(command)?;
+        // While a script runs, nothing of what it may see goes.
+        if self.config.maxmemory() > 0 && self.running.is_none() {
+            self.check_memory(context.client, command)?;
+        }
+        if self.tracking.clients() > 0 {
+            self.bound_tracking();
+        }
+        if self.broken.is_some() {
+            self.check_disk(command)?;
+        }
+        if context.special {
+            self.check_listening(context.client, command)?;
         }
         if command.row.is(flags::WRITE) && self.extension.is_some() {
             self.check_reserved(command, args)?;
@@ -281,14 +379,14 @@ impl Engine {
     }
 
     /// Keys of the extension are written by its own commands only.
-    fn check_reserved(&self, command: Callable, args: &[&[u8]]) -> Result<(), Fault> {
+    pub(crate) fn check_reserved(&self, command: Callable, args: &[&[u8]]) -> Result<(), Fault> {
         let reserved = self.data.reserved;
         let touches = |index: usize| args.get(index).is_some_and(|key| key.starts_with(reserved));
         let forbidden = match command.row.keys {
             [KeySpec { begin: Begin::Index(index), find: Find::Range { last: 0, .. }, .. }] => {
                 touches(*index)
             }
-            specs => specs.iter().any(|spec| spec.indices(args).into_iter().any(touches)),
+            specs => specs.iter().any(|spec| spec.indices(args).into_iter().flatten().any(touches)),
         };
         if forbidden && !matches!(command.row.handler, Handler::Extension(_)) {
             return Err(Fault::other(format!(
@@ -299,14 +397,32 @@ impl Engine {
         Ok(())
     }
 
-    fn check_session(&self, client: ClientId, command: Callable) -> Result<(), Fault> {
+    fn check_protected(&self, client: ClientId, command: Callable) -> Result<(), Fault> {
+        let is_local = self.sessions.get(&client).is_some_and(|session| session.peer.is_local());
+        if self.config.allows_protected(command.row.name, is_local) {
+            return Ok(());
+        }
+        Err(Fault::other(format!(
+            "{} command not allowed. If the enable-{}-command option is set to \"local\", you can run it from a local \
+             connection, otherwise you need to set this option in the configuration file, and then restart the server.",
+            command.row.name.to_ascii_uppercase(),
+            command.row.name
+        )))
+    }
+
+    fn check_session(&mut self, client: ClientId, command: Callable, args: &[&[u8]]) -> Result<(), Fault> {
         let Some(session) = self.sessions.get(&client) else { return Ok(()) };
-        if !session.authenticated && !command.row.is(flags::NO_AUTH) {
+        if !session.authenticated && !command.row.is(flags::NO_AUTH) && !self.access.is_open() {
             return Err(Fault::NoAuth);
         }
         if session.multi.is_some() && command.row.is(flags::NO_MULTI) {
             return Err(Fault::other("Command not allowed inside a transaction"));
         }
+        self.check_access(client, command, args).map_err(|denied| refusal(denied, command))
+    }
+
+    /// RESP2 has no way to tell replies from messages.
+    fn check_listening(&self, client: ClientId, command: Callable) -> Result<(), Fault> {
         let allowed = [
             "ping",
             "subscribe",
@@ -318,49 +434,49 @@ impl Engine {
             "quit",
             "reset",
         ];
-        if session.only_listens() && !allowed.contains(&command.row.name) {
-            return Err(Fault::Other(
-                format!(
-                    "Can't execute '{}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed \
-                     in this context",
-                    command.full_name()
-                )
-                .into(),
-            ));
+        let only_listens = self.sessions.get(&client).is_some_and(Session::only_listens);
+        if !only_listens || allowed.contains(&command.row.name) {
+            return Ok(());
         }
-        Ok(())
+        Err(Fault::other(format!(
+            "Can't execute '{}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context",
+            command.full_name()
+        )))
     }
 
+    /// Makes room before a command, and refuses it if it needs more and there is none.
+    fn check_memory(&mut self, client: ClientId, command: Callable) -> Result<(), Fault> {
+        if !self.make_room() {
+            return Ok(());
+        }
+        let multi = self.sessions.get(&client).and_then(|session| session.multi.as_ref());
+        let refused = match multi {
+            Some(multi) if command.row.name == "exec" => {
+                multi.queue.iter().any(|queued| queued.command.row.is(flags::DENYOOM))
+            }
+            // What is queued takes memory too.
+            Some(_) => !["discard", "quit", "reset"].contains(&command.row.name),
+            None => command.row.is(flags::DENYOOM),
+        };
+        if refused { Err(Fault::OutOfMemory) } else { Ok(()) }
+    }
+
+    /// Refuses what the log could not hold. PING tells those who look after the server.
+    fn check_disk(&self, command: Callable) -> Result<(), Fault> {
+        match &self.broken {
+            Some(reason) if command.row.is(flags::WRITE) || command.row.name == "ping" => {
+                Err(Fault::Misconfigured(reason.clone().into()))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The checks that are made again when EXEC runs what was queued.
     pub(crate) fn check_state(&self, command: Callable) -> Result<(), Fault> {
-        if command.row.is(flags::PROTECTED) && !self.config.allows_protected(command.row.name) {
-            return Err(Fault::Other(
-                format!(
-                    "{} command not allowed. If the enable-{}-command option is set to \"local\", you can run it \
-                     from a local connection, otherwise you need to set this option in the configuration file, and \
-                     then restart the server.",
-                    command.row.name.to_ascii_uppercase(),
-                    command.row.name
-                )
-                .into(),
-            ));
-        }
-        if command.row.is(flags::DENYOOM) && self.is_out_of_memory() {
-            return Err(Fault::OutOfMemory);
-        }
-        if command.row.is(flags::WRITE)
-            && let Some(reason) = &self.broken
-        {
-            return Err(Fault::Misconfigured(reason.clone().into()));
-        }
-        Ok(())
+        self.check_disk(command)
     }
 
-    fn is_out_of_memory(&self) -> bool {
-        let limit = self.config.maxmemory();
-        limit > 0 && self.host.memory_used() as u64 > limit
-    }
-
-    fn queue_if_multi(&mut self, client: ClientId, command: Callable, args: &[&[u8]]) -> bool {
+    pub(super) fn queue_if_multi(&mut self, client: ClientId, command: Callable, args: &[&[u8]]) -> bool {
         let Some(multi) = self.sessions.get_mut(&client).and_then(|session| session.multi.as_mut()) else {
             return false;
         };
@@ -371,12 +487,33 @@ impl Engine {
         true
     }
 
-    /// Runs a command that passed all checks. An error is written to `reply`, counted, and returned.
+    /// Runs a command that passed all checks, and shows it to those who look on.
     pub(crate) fn invoke(&mut self, invocation: &Invocation<'_>, reply: &mut Reply<'_>) -> Run {
+        let run = self.run(invocation, reply);
+        let Invocation { client, command, args, .. } = *invocation;
+        if !self.monitors.is_empty() {
+            self.show_to_monitors(client, command, args);
+        }
+        if self.tracking.clients() > 0 {
+            self.remember_reads(client, command, args);
+        }
+        run
+    }
+
+    /// Runs a command. An error is written to `reply`, counted, and returned.
+    pub(super) fn run(&mut self, invocation: &Invocation<'_>, reply: &mut Reply<'_>) -> Run {
         let Invocation { client, db, command, args, waking } = *invocation;
         let start = reply.position();
         let dirty_before = self.data.dirty;
-        self.before_run(command);
+        if let Some(session) =
+            self.sessions.get_mut(&client).filter(|session| session.reply_mode != ReplyMode::On)
+        {
+            session.last_command = Some(command);
+        }
+        self.before_run(command, args.len());
+        // Commands that lead to keys beyond their arguments have a specification that cannot find them.
+        let leads_anywhere = matches!(command.row.keys, [.., KeySpec { begin: Begin::Unknown, .. }]);
+        self.data.keys_limited = leads_anywhere && !self.may_read_all_keys(client, command, args);
         let cursor = Args::new(args, command.words());
         let run = match command.row.handler {
             Handler::Data(run) => {
@@ -392,7 +529,13 @@ impl Engine {
             Handler::Extension(verb) => self.invoke_extension(verb, invocation, cursor, reply),
             Handler::Container => Err(Fault::Syntax),
         };
-        self.after_run(command);
+        // Who waits has not run yet: the command counts when it is answered.
+        if !matches!(run, Ok(Outcome::Wait(_)))
+            && let Some(ns) = self.after_run(command, args.len())
+        {
+            self.note_slow(client, command, args, ns);
+            self.note_latency(if command.row.is(flags::FAST) { "fast-command" } else { "command" }, ns);
+        }
         match &run {
             Ok(_) => {
                 if command.row.effect == Effect::Verbatim && self.data.dirty != dirty_before {
@@ -424,29 +567,87 @@ impl Engine {
         run
     }
 
-    /// Runs a command inside of another one (EXEC, a script): what would wait answers at once.
+    /// Runs a command inside of EXEC: what would wait answers at once.
     pub(crate) fn invoke_nested(&mut self, invocation: &Invocation<'_>, reply: &mut Reply<'_>) {
-        if let Ok(Outcome::Wait(wait)) = self.invoke(invocation, reply) {
+        let run = self.invoke(invocation, reply);
+        self.answer_at_once(run, invocation, reply);
+    }
+
+    /// Runs a command of a script of `caller`: what would wait answers at once.
+    pub(crate) fn invoke_in_script(
+        &mut self,
+        caller: ClientId,
+        invocation: &Invocation<'_>,
+        reply: &mut Reply<'_>,
+    ) {
+        let run = self.run(invocation, reply);
+        let Invocation { db, command, args, .. } = *invocation;
+        if !self.monitors.is_empty() {
+            self.show_of_script(db, command, args);
+        }
+        if self.tracking.clients() > 0 {
+            self.remember_reads(caller, command, args);
+        }
+        self.answer_at_once(run, invocation, reply);
+    }
+
+    fn answer_at_once(&mut self, run: Run, invocation: &Invocation<'_>, reply: &mut Reply<'_>) {
+        if let Ok(Outcome::Wait(wait)) = run {
+            self.after_run(invocation.command, invocation.args.len());
             match wait.on_timeout {
-                TimeoutReply::Null => reply.null(),
+                TimeoutReply::Null | TimeoutReply::NullArrayOrNull => reply.null(),
                 TimeoutReply::NullArray | TimeoutReply::Rerun => reply.null_array(),
             }
         }
     }
 }
 
+/// The error of an EXEC that may not run: it says why.
+pub(crate) fn exec_abort(fault: &Fault) -> Fault {
+    let text = fault.to_string();
+    let reason = text.strip_prefix("ERR ").unwrap_or(&text);
+    Fault::coded(format!("EXECABORT Transaction discarded because of: {reason}"))
+}
+
+/// Checks that a request names a command, and has as many arguments as the command takes.
+fn check_form(command: Option<Callable>, args: &[&[u8]]) -> Result<Callable, Fault> {
+    let Some(command) = command else { return Err(unknown_command(args)) };
+    let lacks_subcommand = command.container.is_none()
+        && !command.row.subcommands.is_empty()
+        && (args.len() > 1 || matches!(command.row.handler, Handler::Container));
+    if lacks_subcommand {
+        return Err(match args.get(1) {
+            None => Fault::Arity(command.row.name.into()),
+            Some(name) => Fault::Raw(
+                [
+                    b"unknown subcommand '",
+                    up_to_zero(&name[..name.len().min(ECHO_MAX)]),
+                    format!("'. Try {} HELP.", command.row.name.to_ascii_uppercase()).as_bytes(),
+                ]
+                .concat(),
+            ),
+        });
+    }
+    if command.row.takes(args.len()) { Ok(command) } else { Err(Fault::Arity(command.full_name().into())) }
+}
+
+/// Words end at a zero when they are repeated in an error, as in Redis.
+fn up_to_zero(word: &[u8]) -> &[u8] {
+    word.split(|&byte| byte == 0).next().unwrap_or_default()
+}
+
 /// The error for a command that does not exist: names it, and the beginning of its arguments.
 fn unknown_command(args: &[&[u8]]) -> Fault {
     let name = args.first().copied().unwrap_or_default();
     let mut text = b"unknown command '".to_vec();
-    text.extend_from_slice(&name[..name.len().min(ECHO_MAX)]);
+    text.extend_from_slice(up_to_zero(&name[..name.len().min(ECHO_MAX)]));
     text.extend_from_slice(b"', with args beginning with: ");
     let mut echoed = 0;
     for arg in args.iter().skip(1) {
         if echoed >= ECHO_MAX {
             break;
         }
-        let part = &arg[..arg.len().min(ECHO_MAX - echoed)];
+        let part = up_to_zero(&arg[..arg.len().min(ECHO_MAX - echoed)]);
         text.push(b'\'');
         text.extend_from_slice(part);
         text.extend_from_slice(b"' ");

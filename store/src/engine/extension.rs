@@ -8,8 +8,8 @@ use crate::txn::Txn;
 /// A set of commands with state of its own.
 ///
 /// Law: what must survive is in keys, written through the [`Txn`]; what the extension holds in memory is derived from
-/// them, and `loaded` derives it again. Keys that begin with its prefix are its own: no other command may write them, so
-/// that what is derived stays true.
+/// them, and `loaded` derives it again. Keys that begin with its prefix are its own: no other command may write them,
+/// so that what is derived stays true.
 pub trait Extension: Send {
     /// The rows of its commands; a row's handler is `Handler::Extension(verb)`.
     fn rows(&self) -> &'static [Command];

@@ -8,6 +8,42 @@ pub trait Host: Send {
     fn memory_used(&self) -> usize;
     /// Further facts, for INFO.
     fn facts(&self) -> Facts;
+    /// Gives memory that is free back to the system: MEMORY PURGE.
+    fn release_memory(&self);
+    /// Fills a secret with bytes that nobody can guess, for ACL GENPASS.
+    fn fill_secret(&self, secret: &mut [u8]);
+    /// A script writes to the log of the daemon.
+    fn note(&self, _level: LogLevel, _text: &[u8]) {}
+    /// A script runs, and goes on when this returns; called again and again. If it runs for long, the host may let others
+    /// in: with [`super::Engine::execute_while_busy`], [`super::Engine::connect`] and [`super::Engine::forget`].
+    fn script_goes_on(&mut self, _engine: &mut super::Engine) {}
+}
+
+/// How much a line in the log of the daemon matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[expect(missing_docs, reason = "each is a value of the directive loglevel")]
+pub enum LogLevel {
+    Debug,
+    Verbose,
+    Notice,
+    Warning,
+}
+
+impl LogLevel {
+    /// The level with this number, as scripts know them.
+    pub fn numbered(number: i64) -> Option<Self> {
+        [Self::Debug, Self::Verbose, Self::Notice, Self::Warning].get(usize::try_from(number).ok()?).copied()
+    }
+
+    /// The level with this name; what has another name matters always.
+    pub fn named(name: &str) -> Self {
+        match name {
+            "debug" => Self::Debug,
+            "verbose" => Self::Verbose,
+            "notice" => Self::Notice,
+            _ => Self::Warning,
+        }
+    }
 }
 
 /// Facts about the process, as INFO shows them.
@@ -31,12 +67,20 @@ pub struct Facts {
     pub resident: u64,
     /// Highest allocated memory in bytes.
     pub memory_peak: u64,
+    /// Bytes of the pages that hold what is allocated.
+    pub allocator_active: u64,
+    /// Bytes of those pages of the allocator that are in memory.
+    pub allocator_resident: u64,
     /// Name of the allocator.
     pub allocator: &'static str,
     /// Processor time of the process in the kernel, in microseconds.
     pub cpu_system_us: u64,
     /// Processor time of the process outside of the kernel, in microseconds.
     pub cpu_user_us: u64,
+    /// Reads from clients.
+    pub reads: u64,
+    /// Writes to clients.
+    pub writes: u64,
     /// Bytes read from clients.
     pub net_input: u64,
     /// Bytes written to clients.
@@ -77,5 +121,12 @@ impl Host for NoHost {
 
     fn facts(&self) -> Facts {
         Facts { supervised: "no", allocator: "none", ..Facts::default() }
+    }
+
+    fn release_memory(&self) {}
+
+    fn fill_secret(&self, secret: &mut [u8]) {
+        // Nobody relies on this host for secrets.
+        secret.fill(0);
     }
 }

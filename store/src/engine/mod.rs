@@ -4,47 +4,65 @@
 //! host passes requests in, and takes replies, outputs and frames out.
 //! - [`Engine::execute`] runs the requests of one connection, [`Engine::tick`] what is due, [`Engine::deadline`] says
 //!   when something is due next.
-//! - A *unit* is what becomes visible at once: a command, an EXEC, a tick. When it ends, `unit.rs` turns its effects into
-//!   a frame, serves who waited for what it touched, and tells listeners.
+//! - A *unit* is what becomes visible at once: a command, an EXEC, a tick. When it ends, `unit.rs` turns its effects
+//!   into a frame, serves who waited for what it touched, and tells listeners.
 //!
 //! Not here: what commands do ([`crate::commands`]) and how data is kept ([`crate::keyspace`]).
 
+mod access;
+mod busy;
 mod channels;
 #[cfg(debug_assertions)]
 mod check;
 mod dispatch;
+mod evict;
+mod evict_clients;
 mod extension;
 mod host;
+mod latency;
+mod monitor;
 mod output;
+mod pause;
 mod replay;
 mod session;
 mod stats;
 mod timing;
+mod tracking;
 mod unit;
 mod wait;
 mod watch;
 
+use std::collections::BTreeSet;
+
 use hashbrown::HashMap;
 
+pub(crate) use access::Access;
 pub(crate) use channels::{Channels, Scope};
-pub(crate) use dispatch::Invocation;
-pub use dispatch::{Executed, Requests};
+pub use dispatch::{Executed, OwnedRequests, Requests};
+pub(crate) use dispatch::{Invocation, exec_abort};
+pub(crate) use evict::Policy;
 pub use extension::Extension;
-pub use host::{Facts, Host, LogFacts, NoHost};
+pub use host::{Facts, Host, LogFacts, LogLevel, NoHost};
+pub(crate) use latency::LatencyMonitor;
+pub(crate) use monitor::SlowLog;
 pub use output::{Output, Step};
+pub(crate) use pause::Pause;
 pub use replay::ReplayFault;
 pub use session::{ClientId, ConnectionGauges, Peer};
 pub(crate) use session::{Multi, ReplyMode, Session};
 pub use stats::{CommandStats, RateMeter, Stats};
+pub(crate) use tracking::{Tracking, TrackingMode};
 
-use crate::command::{Command, Fault, Index};
+use crate::command::{Command, Fault, Index, Outcome, Run};
 use crate::commands;
 use crate::config::Config;
 use crate::hash::HashKey;
 use crate::keyspace::digest::{self, DatasetDigest};
 use crate::limits::EXPIRE_PER_TICK;
+use crate::resp::reply::Reply;
+use crate::script::{Running, Scripting};
 use crate::time::Now;
-use crate::txn::{Data, DataCounters, Origin, Txn};
+use crate::txn::{AccessMode, Data, DataCounters, Origin, Txn};
 use timing::Timing;
 use wait::Waiters;
 use watch::Watchers;
@@ -70,6 +88,20 @@ pub struct Engine {
     pub(crate) channels: Channels,
     pub(crate) index: Index,
     pub(crate) config: Config,
+    pub(crate) access: Access,
+    pub(crate) tracking: Tracking,
+    pub(crate) monitors: BTreeSet<ClientId>,
+    pub(crate) slow_log: SlowLog,
+    pub(crate) latency: LatencyMonitor,
+    pub(crate) pause: Option<Pause>,
+    pub(crate) policy: Policy,
+    eviction_pool: evict::Pool,
+    /// Whose request is being executed.
+    current_client: Option<ClientId>,
+    /// Bytes of clients that were closed to make room and whose connections still end.
+    leaving: HashMap<ClientId, usize, HashKey>,
+    /// When the memory of all clients was looked at, in monotonic milliseconds.
+    clients_looked_at: u64,
     pub(crate) stats: Stats,
     pub(crate) host: Box<dyn Host>,
     pub(crate) outputs: Vec<Output>,
@@ -77,13 +109,23 @@ pub struct Engine {
     pub(crate) started: Now,
     /// Forty hexadecimal digits that name this run.
     pub(crate) run_id: String,
+    /// Bytes that were taken when the engine began.
+    pub(crate) memory_at_start: usize,
     /// Unix seconds of the last snapshot; the start, if there was none.
     pub(crate) last_save: u64,
     pub(crate) active_expire: bool,
     loading: bool,
+    /// When idle clients were looked for, in monotonic milliseconds.
+    idle_looked_at: u64,
     /// Why writes are refused.
     broken: Option<String>,
     extension: Option<Box<dyn Extension>>,
+    /// Scripts and their interpreters; not there while one of them runs.
+    pub(crate) scripting: Option<Box<Scripting>>,
+    /// The script that runs.
+    pub(crate) running: Option<Running>,
+    /// The time, while a script runs and its own stands still.
+    pub(crate) busy_now: Now,
     pub(crate) waiters: Waiters,
     watchers: Watchers,
     timing: Timing,
@@ -107,6 +149,17 @@ impl Engine {
             data: Data::new(databases, key, rng.u64(..)),
             sessions: HashMap::with_hasher(key),
             channels: Channels::new(key),
+            access: Access::default(),
+            tracking: Tracking::new(key),
+            monitors: BTreeSet::new(),
+            slow_log: SlowLog::default(),
+            latency: LatencyMonitor::default(),
+            pause: None,
+            policy: Policy::default(),
+            eviction_pool: evict::Pool::default(),
+            current_client: None,
+            leaving: HashMap::with_hasher(key),
+            clients_looked_at: 0,
             stats: Stats { by_command: vec![CommandStats::default(); index.all().len()], ..Stats::default() },
             index,
             host,
@@ -114,10 +167,15 @@ impl Engine {
             now,
             started: now,
             run_id: (0..40).map(|_| char::from_digit(rng.u32(..16), 16).unwrap_or('0')).collect(),
+            memory_at_start: 0,
             last_save: now.wall_ms() / 1000,
             active_expire: true,
             loading: false,
+            idle_looked_at: 0,
             broken: None,
+            scripting: Some(Box::default()),
+            running: None,
+            busy_now: now,
             waiters: Waiters::new(databases, key),
             watchers: Watchers::new(databases, key),
             timing: Timing::default(),
@@ -133,6 +191,8 @@ impl Engine {
             engine.data.reserved = extension.prefix();
         }
         engine.apply_config();
+        engine.apply_password();
+        engine.memory_at_start = engine.host.memory_used();
         engine
     }
 
@@ -166,9 +226,34 @@ impl Engine {
         self.extension.as_ref().map(|extension| extension.as_any())
     }
 
+    /// The class of a client, as `client-output-buffer-limit` names it.
+    pub fn class_of(&self, client: ClientId) -> &'static str {
+        self.sessions.get(&client).map_or("normal", Session::class)
+    }
+
     /// Number of clients.
     pub fn clients(&self) -> usize {
         self.sessions.len()
+    }
+
+    /// Number of channels that somebody listens to.
+    pub fn channel_count(&self) -> usize {
+        self.channels.of(Scope::Channel).len()
+    }
+
+    /// Number of patterns that somebody listens to.
+    pub fn pattern_count(&self) -> usize {
+        self.channels.of(Scope::Pattern).len()
+    }
+
+    /// The time at the start.
+    pub fn started(&self) -> Now {
+        self.started
+    }
+
+    /// Milliseconds since the start.
+    pub fn uptime_ms(&self) -> u64 {
+        self.now.mono_ms - self.started.mono_ms
     }
 
     /// Number of clients that wait.
@@ -192,18 +277,25 @@ impl Engine {
 
     /// Registers a connection.
     pub fn connect(&mut self, now: Now, peer: Peer) -> ClientId {
-        self.advance(now);
+        // For a script time stands still.
+        if self.running.is_none() {
+            self.advance(now);
+        }
         let id = ClientId(self.next_client);
         self.next_client += 1;
         self.stats.connections += 1;
-        let open = self.config.password().is_none();
+        let open = self.access.is_open();
         self.sessions.insert(id, Session::new(id, peer, open, now.mono_ms));
+        self.become_user(id, crate::acl::DEFAULT, open);
         id
     }
 
     /// Forgets a connection that is gone. What it waited for stays where it is.
     pub fn forget(&mut self, client: ClientId) {
+        self.leaving.remove(&client);
         self.stop_waiting(client);
+        self.stop_tracking(client);
+        self.stop_monitor(client);
         self.unsubscribe_all(client);
         self.unwatch(client);
         self.sessions.remove(&client);
@@ -219,7 +311,7 @@ impl Engine {
         let Some(session) = self.sessions.get_mut(&client) else { return };
         session.held = false;
         let mut bytes = Vec::new();
-        let mut reply = crate::resp::reply::Reply::new(&mut bytes, session.protocol);
+        let mut reply = Reply::new(&mut bytes, session.protocol);
         match result {
             Ok(()) => reply.ok(),
             Err(fault) => reply.error(&fault.to_bytes()),
@@ -263,6 +355,11 @@ impl Engine {
         self.broken = reason;
     }
 
+    /// Why writes are refused, if they are.
+    pub fn broken(&self) -> Option<&str> {
+        self.broken.as_deref()
+    }
+
     /// Refuses commands that need data, until the data is loaded.
     pub fn set_loading(&mut self, loading: bool) {
         self.loading = loading;
@@ -287,11 +384,11 @@ impl Engine {
         if (wall - mono).abs() > 1000 && before != Now::default() {
             self.stats.clock_jumps += 1;
         }
-        if wall < 0 && !self.loading {
+        if wall < 0 && !self.loading && !self.data.frozen {
             while self.expire_due() > 0 {}
         }
         self.now = Now { mono_ms: now.mono_ms.max(before.mono_ms), ..now };
-        self.data.access_clock = (now.wall_ms() / 1000) as u32 & 0xff_ffff;
+        self.data.access.set_time(now.wall_ms());
     }
 
     fn expire_due(&mut self) -> usize {
@@ -311,13 +408,38 @@ impl Engine {
         if self.loading {
             return;
         }
-        if self.active_expire {
+        self.end_pause_if_due();
+        if self.active_expire && !self.data.frozen {
+            let began = self.host.stopwatch_ns();
             self.expire_due();
+            let took = self.host.stopwatch_ns().saturating_sub(began);
+            self.stats.expire_ns += took;
+            self.note_latency("expire-cycle", took);
         }
+        self.evict_clients();
+        self.make_room();
         self.answer_timeouts();
         self.with_extension(|extension, txn| extension.tick(txn));
         self.end_unit();
+        self.close_idle();
+        self.broadcast_changes();
         self.stats.rate.sample(now.mono_ms, self.stats.commands);
+    }
+
+    /// Closes clients that have said nothing for too long (`timeout`). Those who wait or listen are quiet by nature.
+    fn close_idle(&mut self) {
+        let limit_ms = 1000 * self.config.size("timeout") as u64;
+        let now = self.now.mono_ms;
+        if limit_ms == 0 || now < self.idle_looked_at + 1000 {
+            return;
+        }
+        self.idle_looked_at = now;
+        let is_idle = |session: &&Session| {
+            let quiet_by_nature = session.waiting.is_some() || session.held || session.listens();
+            !quiet_by_nature && now.saturating_sub(session.last_used_at) > limit_ms
+        };
+        let idle: Vec<ClientId> = self.sessions.values().filter(is_idle).map(|session| session.id).collect();
+        self.outputs.extend(idle.into_iter().map(|client| Output::Close { client }));
     }
 
     /// When something is due next, in monotonic milliseconds.
@@ -325,11 +447,13 @@ impl Engine {
         if self.loading {
             return None;
         }
-        let dates = if self.active_expire { self.data.keyspace.next_date() } else { None };
+        let dates =
+            if self.active_expire && !self.data.frozen { self.data.keyspace.next_date() } else { None };
         // A key is gone from its date on; the clock has to reach it.
         let expiry = dates.map(|date| self.now.mono_ms + date.saturating_sub(self.now.wall_ms()));
         let extension = self.extension.as_ref().and_then(|extension| extension.deadline(self.now));
-        [expiry, self.waiters.deadline(), extension].into_iter().flatten().min()
+        let pause = self.pause.map(|pause| pause.until);
+        [expiry, self.waiters.deadline(), extension, pause].into_iter().flatten().min()
     }
 
     /// Lets the extension work on database 0 (it may look at others through the transaction).
@@ -357,7 +481,19 @@ impl Engine {
         #[cfg(debug_assertions)]
         self.restart_shadow();
         self.data.touched.take();
+        self.forget_scripts();
+        self.data.touched.take_swept();
         self.replaying = replay::ReplayState::default();
+    }
+
+    /// Takes another configuration over, as a whole.
+    pub fn set_config(&mut self, config: Config) {
+        let same_password = self.config.password() == config.password();
+        self.config = config;
+        self.apply_config();
+        if !same_password {
+            self.apply_password();
+        }
     }
 
     /// Takes over directives that the engine itself follows.
@@ -365,6 +501,21 @@ impl Engine {
         self.data.limits.thresholds = self.config.thresholds();
         self.data.limits.bulk_max = self.config.bulk_max();
         self.data.events_wanted = self.config.events();
+        self.policy = Policy::named(self.config.text("maxmemory-policy"));
+        self.eviction_pool.clear();
+        let access = &mut self.data.access;
+        access.mode = self.policy.access_mode();
+        if self.config.maxmemory() == 0 && access.mode != AccessMode::Frequency {
+            access.mode = AccessMode::Time { shares_integers: true };
+        }
+        access.log_factor = self.config.size("lfu-log-factor") as u32;
+        access.decay_minutes = self.config.size("lfu-decay-time") as u32;
+        // Commands that share a reading cannot be told apart by a limit below what they take together.
+        self.timing.exact = self.config.slower_than().is_some_and(|limit| limit < 1000);
+        self.timing.keeps_durations = self.config.flag("latency-tracking");
+        self.bound_tracking();
+        self.evict_clients();
+        self.slow_log.entries.truncate(self.config.size("slowlog-max-len"));
     }
 
     /// The session of a client.
@@ -373,6 +524,24 @@ impl Engine {
     /// The client is gone.
     pub(crate) fn session_mut(&mut self, client: ClientId) -> Result<&mut Session, Fault> {
         self.sessions.get_mut(&client).ok_or_else(|| Fault::other("the connection is gone"))
+    }
+
+    /// Lets the client wait until the host has done something. Within a transaction it is done at the end, and has to
+    /// succeed.
+    pub(crate) fn hold(&mut self, client: ClientId, step: Step, reply: &mut Reply<'_>) -> Run {
+        let session = self.session_mut(client)?;
+        session.held = !session.in_exec;
+        let waits = session.held.then_some(client);
+        if waits.is_none() {
+            reply.ok();
+        }
+        self.outputs.push(Output::Step { client: waits, step });
+        Ok(Outcome::Done)
+    }
+
+    /// Notes that the command at hand makes everybody wait for so long, after it has run.
+    pub(crate) fn charge_stall(&mut self, us: u64) {
+        self.timing.charge_ns(us.saturating_mul(1000));
     }
 
     /// Ends the effect check, where there is one.

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use super::session::ClientId;
+use crate::config::Config;
 
 /// Something for the host to do.
 #[derive(Debug)]
@@ -20,6 +21,8 @@ pub enum Output {
         client: ClientId,
         /// The message; all receivers share it.
         bytes: Bytes,
+        /// It comes after the reply to the request at hand, not before.
+        late: bool,
     },
     /// A connection to close, after what was sent to it.
     Close {
@@ -36,7 +39,7 @@ pub enum Output {
 }
 
 /// Work that needs the world.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum Step {
     /// End the process.
     Shutdown {
@@ -51,6 +54,23 @@ pub enum Step {
     Stall(u64),
     /// Write and sync the log, forget all data and replay the log: DEBUG LOADAOF.
     ReloadLog,
-    /// Directives of the configuration changed.
-    ConfigChanged(Vec<&'static str>),
+    /// Directives of the configuration changed. If the change cannot be made in the world,
+    /// [`super::Engine::set_config`] takes the old one back.
+    ConfigChanged {
+        /// Which ones.
+        names: Vec<&'static str>,
+        /// The configuration before.
+        before: Box<Config>,
+    },
+    /// Write a line into the log of the daemon: DEBUG LOG.
+    Log(String),
+    /// Write the directives that differ from their defaults (or all) into the configuration file: CONFIG REWRITE.
+    RewriteConfig {
+        /// Those that have their defaults too.
+        all: bool,
+    },
+    /// Write all users into the ACL file: ACL SAVE.
+    SaveUsers,
+    /// Read all users from the ACL file: ACL LOAD.
+    LoadUsers,
 }

@@ -7,7 +7,7 @@
 use std::fmt;
 
 use super::Engine;
-use crate::command::{Args, Effect, Handler};
+use crate::command::{Args, Group, Handler};
 use crate::number::parse_i64;
 use crate::resp::reply::{Protocol, Reply};
 use crate::time::Now;
@@ -53,6 +53,8 @@ impl Engine {
     /// # Errors
     /// The command cannot be repeated.
     pub fn replay(&mut self, now: Now, args: &[&[u8]]) -> Result<(), ReplayFault> {
+        #[cfg(debug_assertions)]
+        self.repeat_on_shadow(now, args);
         self.now = now;
         let name = args.first().copied().unwrap_or_default();
         let unknown = || ReplayFault::Unknown(String::from_utf8_lossy(name).into_owned());
@@ -78,21 +80,28 @@ impl Engine {
             }
             _ => {}
         }
+        if command.row.group == Group::Scripting {
+            return self.replay_script(args).map_err(|fault| failed(fault.to_string()));
+        }
         let mut scratch = std::mem::take(&mut self.replaying.scratch);
         scratch.clear();
         let mut reply = Reply::new(&mut scratch, Protocol::V2);
+        // A log that is loaded again while clients are served must not be written a second time.
+        let wanted = self.data.feed.is_wanted();
+        self.data.feed.set_wanted(false);
         let mut txn = Txn::new(&mut self.data, self.replaying.db, now, Origin::Replay);
         let args = Args::new(args, command.words());
         let run = match command.row.handler {
-            Handler::Data(run) => run(&mut txn, args, &mut reply),
-            _ if command.row.effect == Effect::Stated => return Err(unknown()),
-            _ => return Err(unknown()),
+            Handler::Data(run) => Some(run(&mut txn, args, &mut reply)),
+            _ => None,
         };
+        self.data.feed.set_wanted(wanted);
         self.replaying.scratch = scratch;
         // Nobody listens yet, and everything derived is derived when the load ends.
         self.data.events.clear();
         self.data.touched.take();
-        run.map(|_| ()).map_err(|fault| failed(fault.to_string()))
+        self.data.touched.take_swept();
+        run.ok_or_else(unknown)?.map(|_| ()).map_err(|fault| failed(fault.to_string()))
     }
 
     /// Whether a replay stands outside of MULTI and EXEC.

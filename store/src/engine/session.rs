@@ -4,12 +4,17 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use super::tracking::TrackingMode;
+use crate::acl;
 use crate::command::index::Callable;
 use crate::resp::reply::Protocol;
 
 /// The number of a client: never used twice, shown by CLIENT ID.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ClientId(pub u64);
+
+/// Bytes of a subscription or a watched key beside its name: its places in the tables of the client and of the engine.
+const SUBSCRIPTION_BYTES: usize = 96;
 
 /// Where a client comes from, as its connection knows.
 #[derive(Clone, Debug, Default)]
@@ -24,6 +29,14 @@ pub struct Peer {
     pub gauges: Arc<ConnectionGauges>,
 }
 
+impl Peer {
+    /// Whether the connection comes from this machine.
+    pub fn is_local(&self) -> bool {
+        let addr = &self.addr;
+        addr.starts_with("127.") || addr.starts_with("[::1]") || addr.starts_with('/') || addr.is_empty()
+    }
+}
+
 /// Sizes of the buffers of a connection, in bytes.
 #[derive(Debug, Default)]
 pub struct ConnectionGauges {
@@ -33,6 +46,12 @@ pub struct ConnectionGauges {
     pub query_capacity: AtomicUsize,
     /// Waiting to be sent.
     pub output: AtomicUsize,
+    /// Room for replies.
+    pub output_capacity: AtomicUsize,
+    /// Messages of others, waiting to be sent.
+    pub mail: AtomicUsize,
+    /// Arguments of a request that has come in only in part.
+    pub arguments: AtomicUsize,
 }
 
 impl ConnectionGauges {
@@ -46,9 +65,19 @@ impl ConnectionGauges {
         self.query_capacity.load(Ordering::Relaxed)
     }
 
+    /// Room for replies, in bytes.
+    pub fn output_capacity(&self) -> usize {
+        self.output_capacity.load(Ordering::Relaxed)
+    }
+
+    /// Bytes of arguments of a request that has come in only in part.
+    pub fn arguments(&self) -> usize {
+        self.arguments.load(Ordering::Relaxed)
+    }
+
     /// Bytes waiting to be sent.
     pub fn output(&self) -> usize {
-        self.output.load(Ordering::Relaxed)
+        self.output.load(Ordering::Relaxed) + self.mail.load(Ordering::Relaxed)
     }
 }
 
@@ -91,6 +120,8 @@ impl std::fmt::Debug for Queued {
 pub(crate) struct Watch {
     pub(crate) db: usize,
     pub(crate) key: Box<[u8]>,
+    /// It was there when the watch began; what is past its date now and was not there came by SWAPDB.
+    pub(crate) existed: bool,
     /// It was past its date already when the watch began, so its removal changes nothing.
     pub(crate) expired: bool,
 }
@@ -104,9 +135,14 @@ pub(crate) struct Session {
     pub(crate) protocol: Protocol,
     pub(crate) name: Box<[u8]>,
     pub(crate) library: [Box<[u8]>; 2],
+    pub(crate) user: Box<[u8]>,
     pub(crate) authenticated: bool,
+    /// The user may not do everything, so each command is checked.
+    pub(crate) limited: bool,
     pub(crate) reply_mode: ReplyMode,
     pub(crate) multi: Option<Multi>,
+    /// Its EXEC is running.
+    pub(crate) in_exec: bool,
     pub(crate) watches: Vec<Watch>,
     /// A watched key changed, so EXEC does nothing.
     pub(crate) watch_failed: bool,
@@ -115,6 +151,10 @@ pub(crate) struct Session {
     pub(crate) shard_channels: BTreeSet<Box<[u8]>>,
     /// The waiter that stands for it, while it waits.
     pub(crate) waiting: Option<u64>,
+    /// A command of it is held back by CLIENT PAUSE.
+    pub(crate) postponed: bool,
+    pub(crate) tracking: Option<TrackingMode>,
+    pub(crate) monitors: bool,
     /// It waits for the host to finish something.
     pub(crate) held: bool,
     pub(crate) closing: bool,
@@ -142,15 +182,21 @@ impl Session {
             protocol: Protocol::V2,
             name: Box::default(),
             library: Default::default(),
+            user: acl::DEFAULT.into(),
             authenticated,
+            limited: false,
             reply_mode: ReplyMode::On,
             multi: None,
+            in_exec: false,
             watches: Vec::new(),
             watch_failed: false,
             channels: BTreeSet::new(),
             patterns: BTreeSet::new(),
             shard_channels: BTreeSet::new(),
             waiting: None,
+            postponed: false,
+            tracking: None,
+            monitors: false,
             held: false,
             closing: false,
             no_evict: false,
@@ -166,32 +212,118 @@ impl Session {
         self.channels.len() + self.patterns.len()
     }
 
+    /// Whether it listens to anything.
+    pub(crate) fn listens(&self) -> bool {
+        self.subscriptions() + self.shard_channels.len() > 0
+    }
+
     /// Whether it may only change its subscriptions: RESP2 has no way to tell replies from messages.
     pub(crate) fn only_listens(&self) -> bool {
-        self.protocol == Protocol::V2 && self.subscriptions() + self.shard_channels.len() > 0
+        self.protocol == Protocol::V2 && self.listens()
     }
 
     /// Whether requests of this client need more than the straight path.
     pub(crate) fn is_special(&self) -> bool {
         !self.authenticated
+            || self.limited
             || self.multi.is_some()
             || self.reply_mode != ReplyMode::On
-            || self.no_touch
-            || self.subscriptions() + self.shard_channels.len() > 0
+            || self.tracking.is_some()
+            || self.listens()
     }
 
     /// The letters that CLIENT LIST shows as flags.
     pub(crate) fn flag_letters(&self) -> String {
+        let mode = self.tracking.as_ref();
         let letters = [
-            (self.subscriptions() + self.shard_channels.len() > 0, 'P'),
+            (self.monitors, 'O'),
+            (self.listens(), 'P'),
             (self.multi.is_some(), 'x'),
-            (self.waiting.is_some(), 'b'),
+            (self.waiting.is_some() || self.postponed, 'b'),
+            (mode.is_some(), 't'),
+            (mode.is_some_and(|mode| mode.broken), 'R'),
+            (mode.is_some_and(|mode| mode.broadcast), 'B'),
             (self.watch_failed, 'd'),
             (self.closing, 'c'),
+            (self.peer.addr.starts_with('/'), 'U'),
             (self.no_evict, 'e'),
             (self.no_touch, 'T'),
         ];
         let set: String = letters.iter().filter(|(on, _)| *on).map(|&(_, letter)| letter).collect();
         if set.is_empty() { "N".to_owned() } else { set }
+    }
+
+    /// The class by which CLIENT LIST and KILL select.
+    pub(crate) fn class(&self) -> &'static str {
+        if self.monitors {
+            "replica"
+        } else if self.listens() {
+            "pubsub"
+        } else {
+            "normal"
+        }
+    }
+
+    /// Bytes of the arguments that are queued.
+    pub(crate) fn queued_bytes(&self) -> usize {
+        self.multi
+            .iter()
+            .flat_map(|multi| &multi.queue)
+            .flat_map(|queued| &queued.args)
+            .map(|arg| arg.len())
+            .sum()
+    }
+
+    /// Bytes that the client takes, buffers included.
+    pub(crate) fn footprint(&self) -> usize {
+        let gauges = &self.peer.gauges;
+        let names = [&self.channels, &self.patterns, &self.shard_channels].into_iter().flatten();
+        let prefixes = self.tracking.iter().flat_map(|mode| &mode.prefixes);
+        let listening: usize = names.chain(prefixes).map(|name| name.len() + SUBSCRIPTION_BYTES).sum();
+        let watching: usize = self.watches.iter().map(|watch| watch.key.len() + SUBSCRIPTION_BYTES).sum();
+        let buffers = gauges.query_capacity() + gauges.output_capacity().max(gauges.output());
+        buffers + self.queued_bytes() + listening + watching + size_of::<Self>()
+    }
+
+    /// A line of CLIENT LIST, in the order of fields of Redis 7.
+    pub(crate) fn describe(&self, now_mono: u64) -> Vec<u8> {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let gauges = &self.peer.gauges;
+        let queued = self.multi.as_ref().map_or(-1, |multi| multi.queue.len() as i64);
+        let room = gauges.query_capacity().saturating_sub(gauges.query());
+        format!(
+            "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={} db={} sub={} psub={} ssub={} multi={} qbuf={} \
+             qbuf-free={} argv-mem={} multi-mem={} rbs={} rbp={} obl=0 oll={} omem={} tot-mem={} events=r cmd={} \
+             user={} redir={} resp={} lib-name={} lib-ver={}\n",
+            self.id.0,
+            self.peer.addr,
+            self.peer.laddr,
+            self.peer.fd,
+            text(&self.name),
+            now_mono.saturating_sub(self.connected_at) / 1000,
+            now_mono.saturating_sub(self.last_used_at) / 1000,
+            self.flag_letters(),
+            self.db,
+            self.channels.len(),
+            self.patterns.len(),
+            self.shard_channels.len(),
+            queued,
+            gauges.query(),
+            room,
+            gauges.arguments(),
+            self.queued_bytes(),
+            gauges.output_capacity(),
+            gauges.output_capacity(),
+            usize::from(gauges.output() > 0),
+            gauges.output(),
+            self.footprint(),
+            self.last_command.map_or_else(|| "NULL".to_owned(), |command| command.full_name()),
+            text(&self.user),
+            self.tracking.as_ref().map_or(-1, |mode| mode.redirect as i64),
+            if self.protocol == Protocol::V3 { 3 } else { 2 },
+            text(&self.library[0]),
+            text(&self.library[1]),
+        )
+        .into_bytes()
     }
 }

@@ -18,6 +18,10 @@ pub struct Stats {
     pub errors_by_class: BTreeMap<String, u64>,
     /// By command number.
     pub by_command: Vec<CommandStats>,
+    /// Time that keys past their date took to remove, in nanoseconds.
+    pub expire_ns: u64,
+    /// Clients closed to make room.
+    pub evicted_clients: u64,
     /// Jumps of the wall clock by more than a second.
     pub clock_jumps: u64,
     /// Commands a second, sampled.
@@ -42,9 +46,12 @@ pub struct CommandStats {
 impl CommandStats {
     /// Counts runs that took `nanoseconds` each.
     #[inline]
-    pub fn record(&mut self, runs: u64, nanoseconds: u64) {
+    pub fn record(&mut self, runs: u64, nanoseconds: u64, keep_duration: bool) {
         self.calls += runs;
         self.nanoseconds += runs * nanoseconds;
+        if !keep_duration {
+            return;
+        }
         let bucket = (64 - (nanoseconds / 1000).leading_zeros() as usize).min(self.durations.len() - 1);
         self.durations[bucket] = self.durations[bucket].saturating_add(runs as u32);
     }

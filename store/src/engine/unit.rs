@@ -17,9 +17,16 @@ impl Engine {
             self.spread_expired();
         }
         if !self.data.touched.is_empty() {
-            let (touched, flushed) = self.data.touched.take();
+            let swept = self.data.touched.take_swept();
+            let (mut touched, flushed) = self.data.touched.take();
             self.spread_touched(&touched, &flushed);
+            swept.iter().for_each(|(db, key)| self.fail_watchers(*db, key));
+            touched.extend(swept);
             self.serve_waiters(touched);
+            // What those who were served did can be heard of, too.
+            if !self.data.events.is_empty() {
+                self.publish_events();
+            }
         }
     }
 
@@ -35,6 +42,10 @@ impl Engine {
     pub(super) fn spread_touched(&mut self, touched: &[DbKey], flushed: &[Flushed]) {
         for (db, key) in touched {
             self.fail_watchers(*db, key);
+        }
+        self.invalidate(touched);
+        if flushed.iter().any(|flushed| matches!(flushed, Flushed::Emptied(_))) {
+            self.invalidate_all();
         }
         if !flushed.is_empty() && !self.loading {
             self.with_extension(|extension, txn| extension.emptied(txn));

@@ -133,7 +133,10 @@ impl Engine {
         for key in &keys {
             self.data.touched.want(db, key);
         }
-        let args = args.iter().map(|&arg| Box::from(arg)).collect();
+        let args = match wait.request {
+            Some(request) => request.into(),
+            None => args.iter().map(|&arg| Box::from(arg)).collect(),
+        };
         let Wait { until, on_timeout, class, .. } = wait;
         let number = self.waiters.add(Waiter { client, db, command, args, keys, until, on_timeout, class });
         if let Some(session) = self.sessions.get_mut(&client) {
@@ -166,6 +169,7 @@ impl Engine {
             None => self.answer_timeout(&waiter),
             Some(fault) => {
                 self.count_error(&fault.to_string());
+                self.stats.by_command[waiter.command.id as usize].failed += 1;
                 self.answer(client, |reply| reply.error(&fault.to_bytes()));
             }
         }
@@ -180,9 +184,14 @@ impl Engine {
     }
 
     fn answer_timeout(&mut self, waiter: &Waiter) {
+        if waiter.on_timeout != TimeoutReply::Rerun {
+            self.after_run(waiter.command, waiter.args.len());
+        }
         match waiter.on_timeout {
             TimeoutReply::Null => self.answer(waiter.client, |reply| reply.null()),
-            TimeoutReply::NullArray => self.answer(waiter.client, |reply| reply.null_array()),
+            TimeoutReply::NullArray | TimeoutReply::NullArrayOrNull => {
+                self.answer(waiter.client, |reply| reply.null_array());
+            }
             TimeoutReply::Rerun => {
                 self.rerun(waiter, None);
             }
@@ -232,8 +241,8 @@ impl Engine {
         }
     }
 
-    /// Runs the command of a waiter again, because a key changed or (without one) for the last time; says whether it was
-    /// answered.
+    /// Runs the command of a waiter again, because a key changed or (without one) for the last time; says whether it
+    /// was answered.
     fn rerun(&mut self, waiter: &Waiter, waking: Option<&[u8]>) -> bool {
         let Some(session) = self.sessions.get(&waiter.client) else { return true };
         let protocol = session.protocol;
@@ -242,7 +251,7 @@ impl Engine {
         let mut reply = Reply::new(&mut bytes, protocol);
         let invocation =
             Invocation { client: waiter.client, db: waiter.db, command: waiter.command, args: &args, waking };
-        let run = self.invoke(&invocation, &mut reply);
+        let run = self.run(&invocation, &mut reply);
         let answered = match run {
             Ok(Outcome::Done) => true,
             Ok(Outcome::Wait(_)) if waking.is_none() => {

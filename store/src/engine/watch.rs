@@ -25,8 +25,10 @@ impl Engine {
         }
         let now_ms = self.now.wall_ms();
         let database = self.data.keyspace.db(db);
-        let date = database.find(database.hash(key), key).and_then(|entry| entry.expires_at());
-        session.watches.push(Watch { db, key: key.into(), expired: date.is_some_and(|date| date <= now_ms) });
+        let found = database.find(database.hash(key), key);
+        let date = found.and_then(|entry| entry.expires_at());
+        let expired = date.is_some_and(|date| date <= now_ms);
+        session.watches.push(Watch { db, key: key.into(), existed: found.is_some(), expired });
         self.data.touched.want(db, key);
         self.watchers.by_key[db].entry(key.into()).or_default().push(client);
     }
@@ -53,7 +55,7 @@ impl Engine {
             || session.watches.iter().any(|watch| {
                 let database = self.data.keyspace.db(watch.db);
                 let date = database.find(database.hash(&watch.key), &watch.key).and_then(|e| e.expires_at());
-                !watch.expired && date.is_some_and(|date| date <= self.now.wall_ms())
+                watch.existed && !watch.expired && date.is_some_and(|date| date <= self.now.wall_ms())
             })
     }
 

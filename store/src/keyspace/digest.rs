@@ -8,6 +8,7 @@ use sha1::{Digest as _, Sha1};
 use super::{Database, EntryRef, Keyspace, View};
 use crate::number::format_score;
 use crate::table::Keyed;
+use crate::types::stream::StreamId;
 use crate::types::text::Text;
 
 /// Twenty bytes that mean a dataset.
@@ -70,6 +71,7 @@ fn add_value(digest: &mut DatasetDigest, entry: EntryRef<'_>) {
         View::Set(_) => 2,
         View::Zset(_) => 3,
         View::Hash(_) => 4,
+        View::Stream(_) => 6,
     };
     digest.mix(&type_code.to_be_bytes());
     match view {
@@ -89,6 +91,13 @@ fn add_value(digest: &mut DatasetDigest, entry: EntryRef<'_>) {
             own.mix(&field);
             own.mix(&value);
             digest.xor(&own.0);
+        }),
+        View::Stream(stream) => stream.range(StreamId::MIN, StreamId::MAX).for_each(|entry| {
+            digest.mix(format!("{}.{}", entry.id.ms, entry.id.seq).as_bytes());
+            for (name, value) in entry.pairs() {
+                digest.mix(&name);
+                digest.mix(&value);
+            }
         }),
     }
     if entry.expires_at().is_some() {

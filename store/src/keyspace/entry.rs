@@ -23,6 +23,7 @@ use crate::types::Thresholds;
 use crate::types::hash::Hash;
 use crate::types::list::{End, List};
 use crate::types::set::Set;
+use crate::types::stream::Stream;
 use crate::types::text::Text;
 use crate::types::zset::Zset;
 
@@ -42,6 +43,8 @@ pub(crate) enum Value {
     Hash(Hash),
     /// A sorted set.
     Zset(Zset),
+    /// A stream.
+    Stream(Box<Stream>),
 }
 
 /// A look at a value.
@@ -61,6 +64,8 @@ pub(crate) enum View<'a> {
     Hash(&'a Hash),
     /// A sorted set.
     Zset(&'a Zset),
+    /// A stream.
+    Stream(&'a Stream),
 }
 
 /// A look at a value, to change it in place.
@@ -75,6 +80,8 @@ pub(crate) enum ViewMut<'a> {
     Hash(&'a mut Hash),
     /// A sorted set.
     Zset(&'a mut Zset),
+    /// A stream.
+    Stream(&'a mut Stream),
 }
 
 impl Value {
@@ -110,6 +117,7 @@ impl Value {
                 });
                 Self::Zset(copy)
             }
+            View::Stream(stream) => Self::Stream(Box::new(stream.clone())),
         }
     }
 }
@@ -132,6 +140,8 @@ enum Kind {
     Hash,
     /// A `Zset`.
     Zset,
+    /// A `Box<Stream>`.
+    Stream,
 }
 
 const HAS_EXPIRY: u8 = 1;
@@ -175,6 +185,7 @@ impl Kind {
             Self::Set => size_of::<Set>(),
             Self::Hash => size_of::<Hash>(),
             Self::Zset => size_of::<Zset>(),
+            Self::Stream => size_of::<Box<Stream>>(),
         }
     }
 }
@@ -224,6 +235,7 @@ impl Entry {
             Value::Set(_) => Kind::Set,
             Value::Hash(_) => Kind::Hash,
             Value::Zset(_) => Kind::Zset,
+            Value::Stream(_) => Kind::Stream,
         };
         let entry = Self::allocate(kind, key, 0, expires_at);
         let body = entry.body();
@@ -237,6 +249,7 @@ impl Entry {
                 Value::Set(set) => body.cast::<Set>().write(set),
                 Value::Hash(hash) => body.cast::<Hash>().write(hash),
                 Value::Zset(zset) => body.cast::<Zset>().write(zset),
+                Value::Stream(stream) => body.cast::<Box<Stream>>().write(stream),
             }
         }
         entry
@@ -323,6 +336,7 @@ impl Entry {
                 Kind::Set => Value::Set(body.cast::<Set>().read()),
                 Kind::Hash => Value::Hash(body.cast::<Hash>().read()),
                 Kind::Zset => Value::Zset(body.cast::<Zset>().read()),
+                Kind::Stream => Value::Stream(body.cast::<Box<Stream>>().read()),
             }
         };
         let key_len = self.look().key().len();
@@ -409,6 +423,7 @@ impl Drop for Entry {
                 Kind::Set => body.cast::<Set>().drop_in_place(),
                 Kind::Hash => body.cast::<Hash>().drop_in_place(),
                 Kind::Zset => body.cast::<Zset>().drop_in_place(),
+                Kind::Stream => body.cast::<Box<Stream>>().drop_in_place(),
             }
             alloc::dealloc(self.0.as_ptr().cast(), layout(size));
         }
@@ -476,6 +491,7 @@ impl<'a> EntryRef<'a> {
                 Kind::Set => View::Set(&*body.cast()),
                 Kind::Hash => View::Hash(&*body.cast()),
                 Kind::Zset => View::Zset(&*body.cast()),
+                Kind::Stream => View::Stream(&*body.cast::<Box<Stream>>()),
             }
         }
     }
@@ -495,6 +511,7 @@ impl<'a> EntryRef<'a> {
             View::Set(set) => set.footprint(samples),
             View::Hash(hash) => hash.footprint(samples),
             View::Zset(zset) => zset.footprint(samples),
+            View::Stream(stream) => stream.footprint(samples),
         };
         self.footprint_of_entry() + value
     }
@@ -524,6 +541,7 @@ impl<'a> EntryMut<'a> {
                 Kind::Set => ViewMut::Set(&mut *body.cast()),
                 Kind::Hash => ViewMut::Hash(&mut *body.cast()),
                 Kind::Zset => ViewMut::Zset(&mut *body.cast()),
+                Kind::Stream => ViewMut::Stream(&mut *body.cast::<Box<Stream>>()),
             }
         }
     }

@@ -10,6 +10,7 @@ use std::collections::BTreeSet;
 pub(crate) use entry::{Entry, EntryRef, Value, View, ViewMut};
 
 use crate::hash::HashKey;
+use crate::limits::DATED_SEARCH_MAX;
 use crate::table::{Keyed, Occupied, Table};
 
 /// All databases.
@@ -129,8 +130,10 @@ impl Database {
     }
 
     /// Adds a key that is known to be absent.
-    pub(crate) fn insert_new(&mut self, hash: u64, entry: Entry) {
-        if let Some(date) = crate::table::Item::view(&entry).expires_at() {
+    fn insert_new(&mut self, hash: u64, entry: Entry, access: u32) {
+        let look = crate::table::Item::view(&entry);
+        look.set_access(access);
+        if let Some(date) = look.expires_at() {
             self.add_date(date, hash);
         }
         self.table.insert_new(hash, entry);
@@ -138,27 +141,31 @@ impl Database {
 
     /// Sets a key to a text; says whether it was there.
     #[inline]
-    pub(crate) fn set_text(&mut self, hash: u64, key: &[u8], text: &[u8], date: DateChange) -> bool {
+    pub(crate) fn set_text(&mut self, hash: u64, key: &[u8], text: &[u8], mark: Mark) -> bool {
         let Some(mut found) = self.table.find_mut(hash, key) else {
-            self.insert_new(hash, Entry::text(key, text, date.applied_to(None)));
+            self.insert_new(hash, Entry::text(key, text, mark.date.applied_to(None)), mark.access);
             return false;
         };
         let old = found.view().expires_at();
-        let new = date.applied_to(old);
+        let new = mark.date.applied_to(old);
+        let access = found.view().access();
         found.update(|entry| entry.set_text(text, new));
+        found.view().set_access(if mark.keep_access { access } else { mark.access });
         self.move_date(hash, old, new);
         true
     }
 
     /// Sets a key to a value; says whether it was there.
-    pub(crate) fn set_value(&mut self, hash: u64, key: &[u8], value: Value, date: DateChange) -> bool {
+    pub(crate) fn set_value(&mut self, hash: u64, key: &[u8], value: Value, mark: Mark) -> bool {
         let Some(mut found) = self.table.find_mut(hash, key) else {
-            self.insert_new(hash, Entry::new(key, value, date.applied_to(None)));
+            self.insert_new(hash, Entry::new(key, value, mark.date.applied_to(None)), mark.access);
             return false;
         };
         let old = found.view().expires_at();
-        let new = date.applied_to(old);
+        let new = mark.date.applied_to(old);
+        let access = found.view().access();
         found.update(|entry| entry.set_value(value, new));
+        found.view().set_access(if mark.keep_access { access } else { mark.access });
         self.move_date(hash, old, new);
         true
     }
@@ -231,6 +238,20 @@ impl Database {
         keys
     }
 
+    /// The key with the earliest date of those that `allowed` lets pass, and its date. The search is bounded, so that
+    /// many keys that may not pass cannot hold up the caller.
+    pub(crate) fn first_dated(&self, allowed: impl Fn(&[u8]) -> bool) -> Option<(u64, Box<[u8]>)> {
+        self.dates.iter().take(DATED_SEARCH_MAX).find_map(|&(date, hash)| {
+            let mut found = None;
+            self.table.walk(hash, |entry: EntryRef<'_>| {
+                if entry.expires_at() == Some(date) && allowed(entry.key()) {
+                    found = Some((date, entry.key().into()));
+                }
+            });
+            found
+        })
+    }
+
     /// All entries.
     pub(crate) fn iter(&self) -> impl Iterator<Item = EntryRef<'_>> {
         self.table.iter()
@@ -248,9 +269,25 @@ impl Database {
 
     /// Bytes taken from the allocator by the table and the dates, without the entries.
     pub(crate) fn overhead(&self) -> usize {
-        // A B-tree of the standard library is about three quarters full.
-        self.table.footprint() + self.dates.len() * size_of::<(u64, u64)>() * 4 / 3
+        self.table.footprint() + self.dates_overhead()
     }
+
+    /// Bytes taken from the allocator by the dates.
+    pub(crate) fn dates_overhead(&self) -> usize {
+        // A B-tree of the standard library is about three quarters full.
+        self.dates.len() * size_of::<(u64, u64)>() * 4 / 3
+    }
+}
+
+/// What a write leaves at an entry beside its value.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Mark {
+    /// What becomes of the date.
+    pub(crate) date: DateChange,
+    /// When it was used last; see [`EntryRef::access`].
+    pub(crate) access: u32,
+    /// A key that was there keeps what it has instead: how often it is used does not depend on its value.
+    pub(crate) keep_access: bool,
 }
 
 /// What a write does to the date of a key.

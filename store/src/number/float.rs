@@ -10,6 +10,28 @@ pub fn parse_f64(text: &[u8]) -> Option<f64> {
         return Some(integer as f64);
     }
     let text = std::str::from_utf8(text).ok()?;
+    let value = c_double(text)?;
+    let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
+    let named = unsigned.starts_with(['i', 'I']);
+    let nothing_but_zeros = !named && !mantissa(unsigned).bytes().any(|b| b.is_ascii_digit() && b != b'0');
+    let out_of_range = (value.is_infinite() && !named) || (value == 0.0 && !nothing_but_zeros);
+    (!out_of_range).then_some(value)
+}
+
+/// Reads an end of a range of scores. Redis asks less of it than of a score: space may stand before the number, nothing
+/// at all is 0, what overflows is infinite, and a NUL byte ends the text.
+pub fn parse_range_end(text: &[u8]) -> Option<f64> {
+    let text = text.split(|&byte| byte == 0).next().unwrap_or_default();
+    if text.is_empty() {
+        return Some(0.0);
+    }
+    let is_space = |byte: &u8| byte.is_ascii_whitespace() || *byte == 0x0b;
+    let start = text.iter().position(|byte| !is_space(byte))?;
+    c_double(std::str::from_utf8(&text[start..]).ok()?)
+}
+
+/// A text that is a C double from its first byte to its last, and not NaN.
+fn c_double(text: &str) -> Option<f64> {
     let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
     let value = match unsigned.get(..2) {
         Some("0x" | "0X") => {
@@ -17,10 +39,7 @@ pub fn parse_f64(text: &[u8]) -> Option<f64> {
         }
         _ => text.parse::<f64>().ok()?,
     };
-    let named = unsigned.starts_with(['i', 'I']);
-    let nothing_but_zeros = !named && !mantissa(unsigned).bytes().any(|b| b.is_ascii_digit() && b != b'0');
-    let out_of_range = (value.is_infinite() && !named) || (value == 0.0 && !nothing_but_zeros);
-    (!value.is_nan() && !out_of_range).then_some(value)
+    (!value.is_nan()).then_some(value)
 }
 
 fn mantissa(text: &str) -> &str {
@@ -173,6 +192,18 @@ mod tests {
         }
         for bad in ["", " 1", "1 ", "nan", "1e400", "1e-400", "abc", "1x", "0x", "--1", "e5"] {
             assert_eq!(parse_f64(bad.as_bytes()), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn ends_of_ranges_may_be_sloppy() {
+        for (input, expected) in
+            [("", 0.0), (" 1.5", 1.5), ("\t-2", -2.0), ("1e400", f64::INFINITY), ("3\0x", 3.0), ("\0", 0.0)]
+        {
+            assert_eq!(parse_range_end(input.as_bytes()), Some(expected), "{input}");
+        }
+        for bad in [" ", "1 ", "nan", "abc", "1x"] {
+            assert_eq!(parse_range_end(bad.as_bytes()), None, "{bad}");
         }
     }
 }

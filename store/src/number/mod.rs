@@ -6,6 +6,6 @@ mod float;
 mod int;
 mod long_double;
 
-pub use float::{format_g17, format_score, parse_f64};
+pub use float::{format_g17, format_score, parse_f64, parse_range_end};
 pub use int::{Digits, parse_i64, parse_u64};
 pub use long_double::LongDouble;

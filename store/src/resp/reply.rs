@@ -86,11 +86,20 @@ impl<'a> Reply<'a> {
         self.out.extend_from_slice(b"\r\n");
     }
 
-    /// An error; line ends inside become spaces, because the text may hold a client's words.
-    pub fn error(&mut self, text: &[u8]) {
-        self.out.push(b'-');
+    /// A simple string of foreign text; line ends inside become spaces.
+    pub fn status_bytes(&mut self, text: &[u8]) {
+        self.one_line(b'+', text);
+    }
+
+    fn one_line(&mut self, kind: u8, text: &[u8]) {
+        self.out.push(kind);
         self.out.extend(text.iter().map(|&byte| if byte == b'\r' || byte == b'\n' { b' ' } else { byte }));
         self.out.extend_from_slice(b"\r\n");
+    }
+
+    /// An error; line ends inside become spaces, because the text may hold a client's words.
+    pub fn error(&mut self, text: &[u8]) {
+        self.one_line(b'-', text);
     }
 
     /// An integer.
@@ -138,6 +147,39 @@ impl<'a> Reply<'a> {
                 self.out.extend_from_slice(text);
                 self.out.extend_from_slice(b"\r\n");
             }
+        }
+    }
+
+    /// Text in a format of three letters: a verbatim string in RESP3. A shorter name of the format is filled with spaces.
+    pub fn verbatim_of(&mut self, format: &[u8], text: &[u8]) {
+        match self.protocol {
+            Protocol::V2 => self.bulk(text),
+            Protocol::V3 => {
+                self.line(b'=', text.len() as i64 + 4);
+                let letters = format.iter().copied().chain(std::iter::repeat(b' '));
+                self.out.extend(letters.take(3));
+                self.out.push(b':');
+                self.out.extend_from_slice(text);
+                self.out.extend_from_slice(b"\r\n");
+            }
+        }
+    }
+
+    /// An integer of any size, in decimal digits; line ends inside become spaces.
+    pub fn big_number(&mut self, digits: &[u8]) {
+        match self.protocol {
+            Protocol::V2 => {
+                let start = self.out.len();
+                self.bulk(digits);
+                let end = self.out.len() - 2;
+                let text = &mut self.out[start..end];
+                let begin = text.len() - digits.len();
+                text[begin..]
+                    .iter_mut()
+                    .filter(|byte| **byte == b'\r' || **byte == b'\n')
+                    .for_each(|byte| *byte = b' ');
+            }
+            Protocol::V3 => self.one_line(b'(', digits),
         }
     }
 

@@ -67,14 +67,14 @@ pub struct RequestLimits {
 }
 
 /// The requests found in a buffer: ranges of it, and arguments that had to be decoded.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Batch {
     arguments: Vec<Argument>,
     /// Where the arguments of each request end, and where its bytes end.
     ends: Vec<(u32, usize)>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Argument {
     At(u32, u32),
     Decoded(Box<[u8]>),

@@ -1,5 +1,6 @@
 //! What transactions work on: keys, the stream of effects, and the notes of the unit that is going on.
 
+use super::access::Access;
 use super::{DbKey, Event, EventMask, Feed, Touched};
 use crate::hash::HashKey;
 use crate::keyspace::Keyspace;
@@ -22,10 +23,14 @@ pub(crate) struct Data {
     pub(crate) reserved: &'static [u8],
     /// Those of them that are gone because of their dates.
     pub(crate) expired_reserved: Vec<DbKey>,
-    /// What an access leaves at an entry.
-    pub(crate) access_clock: u32,
+    /// What accesses leave at entries.
+    pub(crate) access: Access,
+    /// Nothing disappears on its own: clients are paused. Keys past their date are there, but nobody sees them.
+    pub(crate) frozen: bool,
     /// Whether the client asked to leave no traces of access (CLIENT NO-TOUCH).
     pub(crate) quiet: bool,
+    /// Whether the client may not read every key, although the command might lead to any.
+    pub(crate) keys_limited: bool,
 }
 
 /// Counts of what happened to keys.
@@ -91,8 +96,10 @@ impl Data {
             hints: Hints::default(),
             reserved: b"\0",
             expired_reserved: Vec::new(),
-            access_clock: 0,
+            access: Access::default(),
+            frozen: false,
             quiet: false,
+            keys_limited: false,
         }
     }
 

@@ -16,6 +16,8 @@ pub struct Feed {
     /// Whether anybody reads the stream. If not, effects are not even written down.
     wanted: bool,
     bytes: Vec<u8>,
+    /// Effects are not written down for now, because a script asked for that.
+    muted: bool,
     /// Bytes of the stream before those in `bytes`.
     fetched: u64,
     /// The database the reader of the stream is in.
@@ -51,9 +53,30 @@ impl Feed {
         self.fetched + self.bytes.len() as u64
     }
 
+    /// Says whether effects go unwritten for now.
+    pub(crate) fn set_muted(&mut self, muted: bool) {
+        self.muted = muted;
+    }
+
+    /// Adds an effect to the unit that is going on, one that belongs to no database.
+    pub(crate) fn effect_anywhere(&mut self, args: &[&[u8]]) {
+        if self.wanted {
+            write_command(&mut self.bytes, args);
+            self.unit.effects += 1;
+        }
+    }
+
+    /// Forgets the effects of the unit that is going on: the process is about to end in the middle of it.
+    pub(crate) fn abandon_unit(&mut self) {
+        self.bytes.truncate(self.unit.start);
+        self.unit.effects = 0;
+        // The effects may have changed the database.
+        self.db = None;
+    }
+
     /// Adds an effect to the unit that is going on.
     pub(crate) fn effect(&mut self, db: usize, args: &[&[u8]]) {
-        if !self.wanted {
+        if !self.wanted || self.muted {
             return;
         }
         if self.db != Some(db) {

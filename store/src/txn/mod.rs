@@ -5,12 +5,14 @@
 //! unit that is going on.
 //! Not here: when a unit ends and what follows from it ([`crate::engine`]).
 
+mod access;
 mod data;
 mod event;
 mod feed;
 mod touched;
 mod write;
 
+pub(crate) use access::AccessMode;
 pub(crate) use data::Data;
 pub use data::DataCounters;
 pub use event::EventClass;
@@ -22,13 +24,15 @@ pub use write::Expiry;
 use crate::command::Fault;
 use crate::hash::HashKey;
 use crate::keyspace::{Database, EntryRef, View};
+use crate::limits::RESERVED_PACKED_VALUE_MAX;
 use crate::table::Keyed;
 use crate::time::Now;
 use crate::types::Thresholds;
 use crate::types::hash::Hash;
 use crate::types::list::List;
 use crate::types::set::Set;
-use crate::types::text::Text;
+use crate::types::stream::Stream;
+use crate::types::text::{Scalar, Text};
 use crate::types::zset::Zset;
 
 /// Where a command comes from.
@@ -60,6 +64,7 @@ pub enum ValueType {
     Set,
     Hash,
     Zset,
+    Stream,
 }
 
 impl ValueType {
@@ -71,6 +76,7 @@ impl ValueType {
             Self::Set => "set",
             Self::Hash => "hash",
             Self::Zset => "zset",
+            Self::Stream => "stream",
         }
     }
 
@@ -81,6 +87,7 @@ impl ValueType {
             View::Set(_) => Self::Set,
             View::Hash(_) => Self::Hash,
             View::Zset(_) => Self::Zset,
+            View::Stream(_) => Self::Stream,
         }
     }
 }
@@ -108,6 +115,11 @@ impl<'a> Txn<'a> {
     /// Where the command comes from.
     pub fn origin(&self) -> Origin {
         self.origin
+    }
+
+    /// Whether the command may read keys that are not among its arguments.
+    pub(crate) fn may_read_all_keys(&self) -> bool {
+        !self.data.keys_limited
     }
 
     /// The source of chance.
@@ -145,32 +157,42 @@ impl<'a> Txn<'a> {
     /// The entry of a key; a key past its date disappears now.
     #[inline]
     pub(crate) fn entry(&mut self, key: &[u8]) -> Option<EntryRef<'_>> {
-        if self.data.keyspace.db(self.db).has_dates() {
-            self.expire_if_past(key);
+        if self.data.keyspace.db(self.db).has_dates() && self.is_gone(key) {
+            return None;
         }
         self.raw_entry(key)
     }
 
-    fn expire_if_past(&mut self, key: &[u8]) {
+    /// Whether a key is past its date; if nothing forbids it, it disappears now.
+    fn is_gone(&mut self, key: &[u8]) -> bool {
         let date = self.raw_entry(key).and_then(EntryRef::expires_at);
-        if date.is_some_and(|date| self.is_past(date)) {
+        let past = date.is_some_and(|date| self.is_past(date));
+        if past && !self.data.frozen {
             self.expire(key);
         }
+        past
+    }
+
+    /// The entry of a key that a client looks at without using it: counts hit or miss.
+    pub(crate) fn entry_for_looking(&mut self, key: &[u8]) -> Option<EntryRef<'_>> {
+        let quiet = std::mem::replace(&mut self.data.quiet, true);
+        self.entry_for_reading(key);
+        self.data.quiet = quiet;
+        self.raw_entry(key).filter(|entry| !entry.expires_at().is_some_and(|date| self.is_past(date)))
     }
 
     /// The entry of a key that a client reads: counts hit or miss, and records the access.
     #[inline]
     pub(crate) fn entry_for_reading(&mut self, key: &[u8]) -> Option<EntryRef<'_>> {
-        if self.data.keyspace.db(self.db).has_dates() {
-            self.expire_if_past(key);
-        }
+        let gone = self.data.keyspace.db(self.db).has_dates() && self.is_gone(key);
         let data = &mut *self.data;
-        let found = data.keyspace.db(self.db).find(data.hints.hash(&data.keyspace, self.db, key), key);
+        let hash = data.hints.hash(&data.keyspace, self.db, key);
+        let found = if gone { None } else { data.keyspace.db(self.db).find(hash, key) };
         match found {
             Some(entry) => {
                 data.counters.hits += 1;
                 if !data.quiet {
-                    entry.set_access(data.access_clock);
+                    entry.set_access(data.access.used(entry.access(), &mut data.rng));
                 }
             }
             None => {
@@ -263,6 +285,18 @@ impl<'a> Txn<'a> {
         }
     }
 
+    /// The stream at a key.
+    ///
+    /// # Errors
+    /// The key holds another type.
+    pub(crate) fn stream(&mut self, key: &[u8]) -> Result<Option<&Stream>, Fault> {
+        match self.entry_for_reading(key).map(EntryRef::view) {
+            None => Ok(None),
+            Some(View::Stream(stream)) => Ok(Some(stream)),
+            Some(_) => Err(Fault::WrongType),
+        }
+    }
+
     /// The set at a key that was looked at already.
     pub(crate) fn peek_set(&self, key: &[u8]) -> Option<&Set> {
         match self.raw_entry(key).map(EntryRef::view) {
@@ -289,12 +323,51 @@ impl<'a> Txn<'a> {
         (self.data.limits.thresholds, self.data.keyspace.hash_key())
     }
 
+    /// What the hash at a key has to know to grow. Hashes of the extension have few fields and stay packed with longer
+    /// values: as tables they would take three times the room.
+    pub(crate) fn hash_setup(&self, key: &[u8]) -> (Thresholds, HashKey) {
+        let (mut limits, hash_key) = self.table_setup();
+        if key.starts_with(self.data.reserved) {
+            limits.hash_value = limits.hash_value.max(RESERVED_PACKED_VALUE_MAX);
+        }
+        (limits, hash_key)
+    }
+
     /// The value of a field of a hash, for an extension.
     ///
     /// # Errors
     /// The key holds another type.
     pub fn hash_field(&mut self, key: &[u8], field: &[u8]) -> Result<Option<Text<'_>>, Fault> {
         Ok(self.hash(key)?.and_then(|hash| hash.get(field)))
+    }
+
+    /// The values of some fields of a hash, for an extension; nothing if there is no such key.
+    ///
+    /// # Errors
+    /// The key holds another type.
+    pub fn hash_values<const N: usize>(
+        &mut self,
+        key: &[u8],
+        fields: [&[u8]; N],
+    ) -> Result<[Option<Text<'_>>; N], Fault> {
+        let hash = self.hash(key)?;
+        Ok(fields.map(|field| hash.and_then(|hash| hash.get(field))))
+    }
+
+    /// Visits the fields of a hash as they are stored, for an extension; says whether the key is there.
+    ///
+    /// # Errors
+    /// The key holds another type.
+    pub fn hash_scalars(
+        &mut self,
+        key: &[u8],
+        visit: impl FnMut(Scalar<'_>, Scalar<'_>),
+    ) -> Result<bool, Fault> {
+        let hash = self.hash(key)?;
+        if let Some(hash) = hash {
+            hash.for_each_scalar(visit);
+        }
+        Ok(hash.is_some())
     }
 
     /// Visits the fields of a hash, for an extension; says whether the key is there.

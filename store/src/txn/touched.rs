@@ -14,9 +14,13 @@ pub(crate) struct Touched {
     wanted: Vec<ByteMap<u32>>,
     /// How many wanted keys there are in all.
     wanted_len: usize,
-    /// Note every key: a checker wants it.
+    /// Note every key.
     all: bool,
+    /// Note every key, because a checker wants it.
+    checked: bool,
     keys: Vec<DbKey>,
+    /// Keys that changed with their whole database.
+    swept: Vec<DbKey>,
     flushed: Vec<Flushed>,
 }
 
@@ -35,7 +39,9 @@ impl Touched {
             wanted: (0..databases).map(|_| ByteMap::with_hasher(key)).collect(),
             wanted_len: 0,
             all: false,
+            checked: false,
             keys: Vec::new(),
+            swept: Vec::new(),
             flushed: Vec::new(),
         }
     }
@@ -46,10 +52,15 @@ impl Touched {
         &self.keys
     }
 
-    /// Notes every key.
+    /// Somebody wants every key, or nobody does any more.
+    pub(crate) fn note_all(&mut self, all: bool) {
+        self.all = all;
+    }
+
+    /// Notes every key, for ever: a checker wants it.
     #[cfg(debug_assertions)]
-    pub(crate) fn note_all(&mut self) {
-        self.all = true;
+    pub(crate) fn note_all_for_checks(&mut self) {
+        self.checked = true;
     }
 
     /// Somebody begins to care about a key.
@@ -78,10 +89,23 @@ impl Touched {
     /// Notes that a key changed.
     #[inline]
     pub(crate) fn touch(&mut self, db: usize, key: &[u8]) {
-        let of_interest = self.all || (self.wanted_len > 0 && self.wanted[db].contains_key(key));
+        let of_interest =
+            self.all || self.checked || (self.wanted_len > 0 && self.wanted[db].contains_key(key));
         if of_interest {
             self.keys.push((db, key.into()));
         }
+    }
+
+    /// Notes that a key, which somebody wants, changed with its whole database: waiting and watching clients are to
+    /// know,
+    /// but nobody who was told about the database.
+    pub(crate) fn sweep(&mut self, db: usize, key: &[u8]) {
+        self.swept.push((db, key.into()));
+    }
+
+    /// What was swept since the last call.
+    pub(crate) fn take_swept(&mut self) -> Vec<DbKey> {
+        std::mem::take(&mut self.swept)
     }
 
     /// Notes that a database changed as a whole.

@@ -5,14 +5,15 @@
 //! effect at once: extensions use it, and can therefore not forget.
 
 use super::touched::Flushed;
-use super::{Event, EventClass, Txn};
+use super::{AccessMode, Event, EventClass, Origin, Txn};
 use crate::command::Fault;
-use crate::keyspace::{DateChange, Entry, Value, ViewMut};
+use crate::keyspace::{DateChange, Entry, Mark, Value, ViewMut};
 use crate::number::Digits;
 use crate::thin::Thin;
 use crate::types::hash::Hash;
 use crate::types::list::List;
 use crate::types::set::Set;
+use crate::types::stream::Stream;
 use crate::types::zset::Zset;
 
 /// What a write does to the date of a key.
@@ -37,14 +38,16 @@ impl From<Expiry> for DateChange {
 }
 
 impl Txn<'_> {
-    /// States an effect; see [`super::Feed`].
+    /// States an effect; see [`super::Feed`]. What a replay repeats was stated already.
     pub fn effect(&mut self, args: &[&[u8]]) {
-        self.data.feed.effect(self.db, args);
+        if self.origin == Origin::Client {
+            self.data.feed.effect(self.db, args);
+        }
     }
 
     /// Whether anybody reads the stream of effects.
     pub fn effects_wanted(&self) -> bool {
-        self.data.feed.is_wanted()
+        self.origin == Origin::Client && self.data.feed.is_wanted()
     }
 
     /// Notes that a key changed, and what happened to it.
@@ -58,6 +61,12 @@ impl Txn<'_> {
     /// Counts further changes of the same kind: each member of an SADD is one.
     pub fn changed_more(&mut self, count: usize) {
         self.data.dirty += count as u64;
+    }
+
+    /// Counts a change that watchers and waiters do not care about, and says what happened.
+    pub fn changed_quietly(&mut self, key: &[u8], class: EventClass, event: &'static str) {
+        self.data.dirty += 1;
+        self.event(key, class, event);
     }
 
     /// Says that something happened to a key, without counting a change.
@@ -77,6 +86,11 @@ impl Txn<'_> {
         self.data.hash(self.db, key)
     }
 
+    fn mark(&self, expiry: Expiry) -> Mark {
+        let keep_access = self.data.access.mode == AccessMode::Frequency;
+        Mark { date: expiry.into(), access: self.data.access.fresh(), keep_access }
+    }
+
     /// Lets a key disappear because of its date.
     pub(super) fn expire(&mut self, key: &[u8]) {
         self.take(key);
@@ -87,6 +101,17 @@ impl Txn<'_> {
         self.effect(&[b"DEL", key]);
         self.data.touched.touch(self.db, key);
         self.event(key, EventClass::Expired, "expired");
+    }
+
+    /// Lets a key disappear to make room.
+    pub(crate) fn evict(&mut self, key: &[u8]) {
+        if self.take(key).is_none() {
+            return;
+        }
+        self.data.counters.evicted += 1;
+        self.effect(&[b"DEL", key]);
+        self.data.touched.touch(self.db, key);
+        self.event(key, EventClass::Evicted, "evicted");
     }
 
     /// Lets up to `limit` keys disappear whose date has passed, the earliest first; returns how many did.
@@ -106,7 +131,8 @@ impl Txn<'_> {
     #[inline]
     pub(crate) fn put_text(&mut self, key: &[u8], text: &[u8], expiry: Expiry) -> bool {
         let hash = self.hash_for_write(key);
-        let new = !self.data.keyspace.db_mut(self.db).set_text(hash, key, text, expiry.into());
+        let mark = self.mark(expiry);
+        let new = !self.data.keyspace.db_mut(self.db).set_text(hash, key, text, mark);
         if new {
             self.event(key, EventClass::New, "new");
         }
@@ -116,7 +142,8 @@ impl Txn<'_> {
     /// Sets a key to a value, over whatever was there.
     pub(crate) fn put_value(&mut self, key: &[u8], value: Value, expiry: Expiry) {
         let hash = self.hash_for_write(key);
-        if !self.data.keyspace.db_mut(self.db).set_value(hash, key, value, expiry.into()) {
+        let mark = self.mark(expiry);
+        if !self.data.keyspace.db_mut(self.db).set_value(hash, key, value, mark) {
             self.event(key, EventClass::New, "new");
         }
     }
@@ -140,13 +167,23 @@ impl Txn<'_> {
             self.put_value(key, Value::Raw(Thin::new((), &[])), Expiry::Never);
         }
         let hash = self.hash_for_write(key);
-        let mut found = self.data.keyspace.db_mut(self.db).occupied(hash, key).ok_or(Fault::NoSuchKey)?;
-        found.update(|entry| entry.edit_text().map(edit)).ok_or(Fault::WrongType)
+        let data = &mut *self.data;
+        let mut found = data.keyspace.db_mut(self.db).occupied(hash, key).ok_or(Fault::NoSuchKey)?;
+        // An entry that changes its form forgets its mark.
+        let before = found.view().access();
+        let access = if data.quiet { before } else { data.access.used(before, &mut data.rng) };
+        let edited = found.update(|entry| entry.edit_text().map(edit));
+        found.view().set_access(access);
+        edited.ok_or(Fault::WrongType)
     }
 
     /// The value at a key, to be changed in place; a key past its date is not there.
     pub(crate) fn value_mut(&mut self, key: &[u8]) -> Option<ViewMut<'_>> {
-        self.entry(key)?;
+        let before = self.entry(key)?.access();
+        if !self.data.quiet {
+            let access = self.data.access.used(before, &mut self.data.rng);
+            self.raw_entry(key)?.set_access(access);
+        }
         let hash = self.hash_for_write(key);
         self.data.keyspace.db_mut(self.db).find_mut(hash, key)
     }
@@ -155,8 +192,7 @@ impl Txn<'_> {
         if self.entry(key).is_none() {
             self.put_value(key, new(), Expiry::Never);
         }
-        let hash = self.hash_for_write(key);
-        self.data.keyspace.db_mut(self.db).find_mut(hash, key)
+        self.value_mut(key)
     }
 
     /// The list at a key, to be changed.
@@ -251,6 +287,18 @@ impl Txn<'_> {
         }
     }
 
+    /// The stream at a key, to be changed.
+    ///
+    /// # Errors
+    /// The key holds another type.
+    pub(crate) fn stream_mut(&mut self, key: &[u8]) -> Result<Option<&mut Stream>, Fault> {
+        match self.value_mut(key) {
+            None => Ok(None),
+            Some(ViewMut::Stream(stream)) => Ok(Some(stream)),
+            Some(_) => Err(Fault::WrongType),
+        }
+    }
+
     /// Takes a collection out that has become empty, and says so.
     pub(crate) fn drop_if_empty(&mut self, key: &[u8]) {
         let empty = match self.value_mut(key) {
@@ -258,7 +306,7 @@ impl Txn<'_> {
             Some(ViewMut::Set(set)) => set.len() == 0,
             Some(ViewMut::Hash(hash)) => hash.len() == 0,
             Some(ViewMut::Zset(zset)) => zset.len() == 0,
-            Some(ViewMut::Text) | None => false,
+            Some(ViewMut::Text | ViewMut::Stream(_)) | None => false,
         };
         if empty {
             self.take(key);
@@ -268,10 +316,16 @@ impl Txn<'_> {
 
     /// Touches the keys somebody cares about that are in one of these databases.
     fn touch_wanted(&mut self, db: usize, there: &[usize]) {
+        let now_ms = self.now.wall_ms();
         for key in self.data.touched.wanted_in(db) {
             let hash = self.data.hash(db, &key);
-            if there.iter().any(|&other| self.data.keyspace.db(other).find(hash, &key).is_some()) {
-                self.data.touched.touch(db, &key);
+            // A key past its date counts as none, before and after.
+            let is_alive = |other: &usize| {
+                let found = self.data.keyspace.db(*other).find(hash, &key);
+                found.is_some_and(|entry| entry.expires_at().is_none_or(|date| date > now_ms))
+            };
+            if there.iter().any(is_alive) {
+                self.data.touched.sweep(db, &key);
             }
         }
     }
@@ -297,14 +351,15 @@ impl Txn<'_> {
     /// # Errors
     /// The key holds another type.
     pub fn hash_put(&mut self, key: &[u8], pairs: &[(&[u8], &[u8])]) -> Result<(), Fault> {
-        let (thresholds, hash_key) = (self.data.limits.thresholds, self.data.keyspace.hash_key());
+        let (thresholds, hash_key) = self.hash_setup(key);
         let hash = self.hash_or_new(key)?;
         for (field, value) in pairs {
             hash.set(field, value, &thresholds, hash_key);
         }
         self.changed(key, EventClass::Hash, "hset");
         if self.effects_wanted() {
-            let mut args: Vec<&[u8]> = vec![b"HSET", key];
+            let mut args: Vec<&[u8]> = Vec::with_capacity(2 + 2 * pairs.len());
+            args.extend([b"HSET", key]);
             args.extend(pairs.iter().flat_map(|(field, value)| [*field, *value]));
             self.effect(&args);
         }

@@ -5,7 +5,7 @@ use crate::table::{Keyed, Table};
 use crate::thin::{Thin, ThinRef};
 use crate::types::Thresholds;
 use crate::types::pack::{ELEMENTS_MAX, Element, Elements, Encoded, Pack};
-use crate::types::text::Text;
+use crate::types::text::{Scalar, Text};
 
 /// A hash: packed while it is small, a table from then on.
 pub(crate) enum Hash {
@@ -145,6 +145,21 @@ impl Hash {
             Self::Table(table) => {
                 Box::new(table.iter().map(|item| (Text::Bytes(item.key()), Text::Bytes(item.value()))))
             }
+        }
+    }
+
+    /// Visits all fields with their values, as they are stored.
+    pub(crate) fn for_each_scalar(&self, mut visit: impl FnMut(Scalar<'_>, Scalar<'_>)) {
+        match self {
+            Self::Packed(pack) => {
+                let mut elements = pack.iter();
+                while let (Some(field), Some(value)) = (elements.next(), elements.next()) {
+                    visit(field.scalar(), value.scalar());
+                }
+            }
+            Self::Table(table) => table
+                .iter()
+                .for_each(|item: FieldRef<'_>| visit(Scalar::Bytes(item.key()), Scalar::Bytes(item.value()))),
         }
     }
 

@@ -4,11 +4,14 @@
 //! elements and an indexed form for the rest; the change goes one way, and the name that OBJECT ENCODING reports
 //! follows the same thresholds as in Redis 7.0.
 
+pub(crate) mod bits;
 pub(crate) mod hash;
+pub(crate) mod hyperloglog;
 pub(crate) mod intset;
 pub(crate) mod list;
 pub(crate) mod pack;
 pub(crate) mod set;
+pub(crate) mod stream;
 pub(crate) mod text;
 pub(crate) mod zset;
 
@@ -25,11 +28,26 @@ pub struct Thresholds {
     pub zset_entries: usize,
     /// Bytes of a member of a compact sorted set.
     pub zset_value: usize,
+    /// Bytes of a sparse HyperLogLog.
+    pub hll_sparse_bytes: usize,
+    /// Bytes of a node of a stream; 0 for any number.
+    pub stream_node_bytes: usize,
+    /// Entries of a node of a stream; 0 for any number.
+    pub stream_node_entries: usize,
 }
 
 impl Default for Thresholds {
     fn default() -> Self {
-        Self { hash_entries: 512, hash_value: 64, intset_entries: 512, zset_entries: 128, zset_value: 64 }
+        Self {
+            hash_entries: 512,
+            hash_value: 64,
+            intset_entries: 512,
+            zset_entries: 128,
+            zset_value: 64,
+            hll_sparse_bytes: 3000,
+            stream_node_bytes: 4096,
+            stream_node_entries: 100,
+        }
     }
 }
 

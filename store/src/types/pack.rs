@@ -14,7 +14,7 @@
 //! Law: text that is a canonical integer is always stored as one, in its shortest form, so that equal elements have
 //! equal bytes. Not here: the listpack of Redis, whose bytes go into files; this form never leaves the process.
 
-use super::text::Text;
+use super::text::{Scalar, Text};
 use crate::number::parse_i64;
 use crate::thin::Thin;
 
@@ -43,6 +43,15 @@ impl<'a> Element<'a> {
             Self::Bytes(bytes) => Text::Bytes(bytes),
             Self::Integer(value) => Text::integer(value),
             Self::Float(_) => Text::Bytes(b""), // Scores are asked for as such.
+        }
+    }
+
+    /// The element as a value.
+    pub(crate) fn scalar(self) -> Scalar<'a> {
+        match self {
+            Self::Bytes(bytes) => Scalar::Bytes(bytes),
+            Self::Integer(value) => Scalar::Integer(value),
+            Self::Float(_) => Scalar::Bytes(b""), // Scores are asked for as such.
         }
     }
 

@@ -24,6 +24,33 @@ impl Text<'_> {
     }
 }
 
+/// A value as it is stored: bytes, or a number where the text is the canonical form of one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scalar<'a> {
+    /// Bytes in place. They may be digits too, where numbers are stored as text.
+    Bytes(&'a [u8]),
+    /// An integer.
+    Integer(i64),
+}
+
+impl<'a> Scalar<'a> {
+    /// The integer that the value is, or is the text of.
+    pub fn as_integer(self) -> Option<i64> {
+        match self {
+            Self::Bytes(bytes) => parse_i64(bytes),
+            Self::Integer(value) => Some(value),
+        }
+    }
+
+    /// The value as text.
+    pub fn text(self) -> Text<'a> {
+        match self {
+            Self::Bytes(bytes) => Text::Bytes(bytes),
+            Self::Integer(value) => Text::integer(value),
+        }
+    }
+}
+
 impl Deref for Text<'_> {
     type Target = [u8];
 

@@ -381,12 +381,19 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig { cases: if cfg!(miri) { 2 } else { 48 }, failure_persistence: None, ..ProptestConfig::default() })]
+        #![proptest_config(ProptestConfig {
+            cases: if cfg!(miri) { 2 } else { 48 },
+            failure_persistence: None,
+            ..ProptestConfig::default()
+        })]
 
         /// Both forms agree with a plain map, through growth, change of scores and removal.
         #[test]
         fn behaves_as_a_sorted_map(
-            steps in proptest::collection::vec((0..400_u16, 0..20_i32, 0..4_u8), 1..if cfg!(miri) { 120 } else { 3000 }),
+            steps in proptest::collection::vec(
+                (0..400_u16, 0..20_i32, 0..4_u8),
+                1..if cfg!(miri) { 120 } else { 3000 },
+            ),
             packed in 0..3_usize,
         ) {
             let limits = Thresholds { zset_entries: packed * 64, ..Thresholds::default() };

@@ -1,0 +1,85 @@
+//! CLIENT PAUSE: for a time nobody runs anything, or nobody writes.
+//!
+//! Law: a command that is held back is executed later as if it came later; it is neither answered nor lost. While
+//! clients are paused, no key expires and none is evicted, so that data stands still.
+
+use super::Engine;
+use super::output::Output;
+use super::session::{ClientId, Session};
+use crate::command::flags;
+use crate::command::index::Callable;
+use crate::script::ScriptFlags;
+
+/// A pause.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pause {
+    /// Until when, in monotonic milliseconds.
+    pub(crate) until: u64,
+    /// Reads go on.
+    pub(crate) only_writes: bool,
+}
+
+/// What may change data or what others hear.
+const WRITES: u32 = flags::WRITE | flags::MAY_REPLICATE;
+
+impl Engine {
+    /// Begins a pause, or makes the one that is going on longer and wider.
+    pub(crate) fn pause(&mut self, wanted: Pause) {
+        let merged = match self.pause {
+            Some(known) => Pause {
+                until: known.until.max(wanted.until),
+                only_writes: known.only_writes && wanted.only_writes,
+            },
+            None => wanted,
+        };
+        self.pause = Some(merged);
+        self.data.frozen = true;
+    }
+
+    /// Ends the pause: who was held back goes on.
+    pub(crate) fn unpause(&mut self) {
+        self.pause = None;
+        self.data.frozen = false;
+        let mut held: Vec<ClientId> =
+            self.sessions.values().filter(|session| session.postponed).map(|session| session.id).collect();
+        held.sort_unstable();
+        for client in held {
+            if let Some(session) = self.sessions.get_mut(&client) {
+                session.postponed = false;
+            }
+            // No bytes: the client may go on with what it has sent.
+            self.outputs.push(Output::Reply { client, bytes: Vec::new() });
+        }
+    }
+
+    /// Ends the pause if its time is over.
+    pub(super) fn end_pause_if_due(&mut self) {
+        if self.pause.is_some_and(|pause| pause.until <= self.now.mono_ms) {
+            self.unpause();
+        }
+    }
+
+    /// Whether a command has to wait for the end of the pause.
+    pub(super) fn is_held_back(&self, client: ClientId, command: Callable, args: &[&[u8]]) -> bool {
+        let Some(pause) = self.pause else { return false };
+        let Some(session) = self.sessions.get(&client) else { return false };
+        // A script may say that it does not write.
+        let promises = || self.flags_of_script(args).is_some_and(ScriptFlags::no_writes);
+        !pause.only_writes || (Self::may_write(session, command) && !promises())
+    }
+
+    fn may_write(session: &Session, command: Callable) -> bool {
+        let mut queued = session.multi.iter().flat_map(|multi| &multi.queue).map(|queued| queued.command);
+        command.row.flags & WRITES != 0
+            || (command.row.name == "exec" && queued.any(|command| command.row.flags & WRITES != 0))
+    }
+
+    /// How many clients are held back.
+    pub(crate) fn postponed_clients(&self) -> usize {
+        if self.pause.is_none() {
+            0
+        } else {
+            self.sessions.values().filter(|session| session.postponed).count()
+        }
+    }
+}
