@@ -96,7 +96,7 @@ impl Extension for Queues {
 
     fn loaded(&mut self, txn: &mut Txn<'_>) {
         let done = self
-            .rebuild(txn)
+            .load(txn)
             .and_then(|()| self.mend_leases(txn))
             .and_then(|()| self.mend_locks(txn))
             .and_then(|()| self.catch_up(txn));

@@ -4,7 +4,9 @@
 //! hash and its place here together, in [`crate::queues`].
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::AddAssign;
 
+use crate::durations::Durations;
 use crate::model::State;
 use crate::record::Head;
 
@@ -55,9 +57,14 @@ impl Timeline {
     pub(crate) fn len(&self) -> usize {
         self.entries.len()
     }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &(u64, Due)> {
+        self.entries.iter()
+    }
 }
 
-/// Ready jobs in the order in which they are fetched: by priority, then by how long they have been ready, then by number.
+/// Ready jobs in the order in which they are fetched: by priority, then by how long they have been ready, then by
+/// number.
 #[derive(Debug, Default)]
 pub(crate) struct Ready {
     lines: BTreeMap<i16, BTreeSet<(u64, u64)>>,
@@ -108,6 +115,12 @@ impl Counts {
     }
 }
 
+impl AddAssign for Counts {
+    fn add_assign(&mut self, other: Self) {
+        self.0.iter_mut().zip(other.0).for_each(|(count, more)| *count += more);
+    }
+}
+
 /// What happened to the jobs of a queue since the start of the daemon.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Totals {
@@ -135,6 +148,29 @@ pub struct Totals {
     pub extended: u64,
     /// Worker verbs that came too late.
     pub stale: u64,
+    /// From ready to delivered.
+    pub waits: Durations,
+    /// From delivered to settled by its worker.
+    pub runs: Durations,
+}
+
+impl AddAssign for Totals {
+    fn add_assign(&mut self, other: Self) {
+        self.pushed += other.pushed;
+        self.scheduled += other.scheduled;
+        self.fetched += other.fetched;
+        self.done += other.done;
+        self.failed += other.failed;
+        self.retried += other.retried;
+        self.dead += other.dead;
+        self.cancelled += other.cancelled;
+        self.released += other.released;
+        self.lost += other.lost;
+        self.extended += other.extended;
+        self.stale += other.stale;
+        self.waits += other.waits;
+        self.runs += other.runs;
+    }
 }
 
 /// A job that is over and will be forgotten at a date.

@@ -75,8 +75,8 @@ pub(crate) fn is_name(name: &[u8]) -> bool {
     (1..=NAME_BYTES_MAX).contains(&name.len()) && name.iter().all(|byte| *byte > b' ' && *byte != 0x7f)
 }
 
-/// Whether this can be the name of a queue: also no brace (it stands in braces in keys), not `lock`, and not ending in a
-/// colon and a number (such a text names a job, or a weight).
+/// Whether this can be the name of a queue: also no brace (it stands in braces in keys), not `lock`, and not ending in
+/// a colon and a number (such a text names a job, or a weight).
 pub(crate) fn is_queue_name(name: &[u8]) -> bool {
     is_name(name)
         && !name.iter().any(|byte| matches!(byte, b'{' | b'}'))

@@ -1,9 +1,9 @@
 //! Locks: held by one owner at a time, for a limited time, under a token that only rises.
 //!
-//! A lock that is held is a hash; one that is free is nothing. Tokens come from one counter for all locks of a database,
-//! so that a lock that was free for a year still gives a larger one.
+//! A lock that is held is a hash; one that is free is nothing. Tokens come from one counter for all locks of a
+//! database, so that a lock that was free for a year still gives a larger one.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use pbj_store::command::Fault;
 use pbj_store::number::parse_u64;
@@ -47,6 +47,15 @@ pub(crate) struct Locks {
 }
 
 impl Locks {
+    /// What is left when all locks are forgotten: tokens go on rising.
+    pub(crate) fn emptied(&self) -> Self {
+        let mut emptied = Self::default();
+        for (&db, counter) in &self.counters {
+            emptied.counters.entry(db).or_default().raise(counter.last());
+        }
+        emptied
+    }
+
     fn slot_of(&self, db: usize, name: &[u8]) -> Option<u32> {
         self.by_name.get(&(db, Box::from(name))).copied()
     }
@@ -61,6 +70,30 @@ impl Locks {
         slot
     }
 
+    /// Database and name of the lock in a slot.
+    pub(crate) fn name_of(&self, slot: u32) -> Option<(usize, String)> {
+        let held = self.slots.get(slot as usize)?.as_ref()?;
+        Some((held.db, held.name.escape_ascii().to_string()))
+    }
+
+    /// Adds everything to an outline.
+    pub(crate) fn outline(&self, lines: &mut BTreeSet<String>) {
+        for held in self.slots.iter().flatten() {
+            lines.insert(format!(
+                "lock {}/{} of {} token {} until {} ttl {}",
+                held.db,
+                held.name.escape_ascii(),
+                held.owner.escape_ascii(),
+                held.token.0,
+                held.until,
+                held.ttl_ms
+            ));
+        }
+        for (db, counter) in self.counters.iter().filter(|(_, counter)| counter.reserved() > 0) {
+            lines.insert(format!("lock tokens of {db} reserved {}", counter.reserved()));
+        }
+    }
+
     fn take(&mut self, slot: u32) -> Option<Held> {
         let held = self.slots.get_mut(slot as usize)?.take()?;
         self.by_name.remove(&(held.db, held.name.clone()));
@@ -70,6 +103,11 @@ impl Locks {
 }
 
 impl Queues {
+    /// Number of locks that are held.
+    pub fn lock_count(&self) -> usize {
+        self.locks.by_name.len()
+    }
+
     /// Who holds a lock.
     pub(crate) fn lock_holder(&self, db: usize, name: &[u8]) -> Option<&Held> {
         self.locks.slots.get(self.locks.slot_of(db, name)? as usize)?.as_ref()
@@ -181,7 +219,10 @@ impl Queues {
     /// Takes over how far the tokens of locks were given out.
     pub(crate) fn adopt_lock_counter(&mut self, txn: &mut Txn<'_>, key: &[u8]) -> Result<(), Fault> {
         let reserved = txn.hash_field(key, field::TOKENS)?.and_then(|text| parse_u64(&text)).unwrap_or(0);
-        self.locks.counters.insert(txn.db(), Counter::starting(reserved));
+        let counter = self.locks.counters.entry(txn.db()).or_default();
+        let floor = counter.last();
+        *counter = Counter::starting(reserved);
+        counter.raise(floor);
         Ok(())
     }
 

@@ -1,8 +1,8 @@
 //! All queues: the jobs' index beside the keys, and the door through which every move of a job goes.
 //!
 //! Law: a job's hash and its place in the index change together, here: [`Queues::create`], [`Queues::move_job`] and
-//! [`Queues::forget_job`]. After a load [`Queues::rebuild`] makes the index again; that it comes out the same is checked
-//! in the simulator.
+//! [`Queues::forget_job`]. After a load [`Queues::rebuild`] makes the index again; that it comes out the same is
+//! checked in the simulator.
 
 use std::collections::BTreeMap;
 
@@ -36,6 +36,13 @@ pub(crate) struct Queue {
     tokens: Counter,
 }
 
+impl Queue {
+    /// How far its numbers of jobs and its tokens are reserved.
+    pub(crate) fn reserved(&self) -> (u64, u64) {
+        (self.jobs.reserved, self.tokens.reserved)
+    }
+}
+
 /// Numbers that are given out once. A block of them is reserved in the keyspace before the first one is used, so that
 /// none is given out twice, whatever crashes.
 #[derive(Clone, Copy, Debug, Default)]
@@ -50,10 +57,25 @@ impl Counter {
         Self { last: reserved, reserved }
     }
 
+    /// How far numbers are reserved.
+    pub(crate) fn reserved(self) -> u64 {
+        self.reserved
+    }
+
+    /// Gives out only larger numbers from now on.
+    pub(crate) fn raise(&mut self, last: u64) {
+        self.last = self.last.max(last);
+    }
+
+    /// The last number that was given out.
+    pub(crate) fn last(self) -> u64 {
+        self.last
+    }
+
     /// The next number.
     pub(crate) fn next(&mut self, txn: &mut Txn<'_>, key: &[u8], name: &[u8]) -> Result<u64, Fault> {
-        if self.last == self.reserved {
-            let reserved = self.reserved + COUNTER_BLOCK;
+        if self.last >= self.reserved {
+            let reserved = self.last + COUNTER_BLOCK;
             Fields::default().number(name, reserved).write(txn, key)?;
             self.reserved = reserved;
         }
@@ -82,7 +104,7 @@ pub struct Queues {
     pub(crate) all: Vec<Queue>,
     by_name: BTreeMap<Scoped, QueueNumber>,
     /// Jobs by the ids that clients chose.
-    aliases: BTreeMap<Scoped, (QueueNumber, u64)>,
+    pub(crate) aliases: BTreeMap<Scoped, (QueueNumber, u64)>,
     /// What becomes due after a time has passed.
     pub(crate) steady_due: Timeline,
     /// What becomes due at a date.
@@ -90,6 +112,9 @@ pub struct Queues {
     pub(crate) steady: Steady,
     pub(crate) schedules: Schedules,
     pub(crate) locks: Locks,
+    /// By database: no queue gives out tokens up to this one. Queues that were emptied away may come back, and a worker
+    /// of the time before must not hold a token that is good again.
+    token_floors: BTreeMap<usize, u64>,
 }
 
 impl Queues {
@@ -116,6 +141,8 @@ impl Queues {
             return number;
         }
         let number = self.all.len() as QueueNumber;
+        let mut tokens = Counter::default();
+        tokens.raise(self.token_floors.get(&db).copied().unwrap_or(0));
         self.all.push(Queue {
             db,
             name: name.into(),
@@ -123,7 +150,7 @@ impl Queues {
             index: QueueIndex::default(),
             totals: Totals::default(),
             jobs: Counter::default(),
-            tokens: Counter::default(),
+            tokens,
         });
         self.by_name.insert((db, name.into()), number);
         number
@@ -163,7 +190,7 @@ impl Queues {
 
     /// The job with this id.
     pub(crate) fn find_job(&self, txn: &mut Txn<'_>, id: &[u8]) -> Result<Option<Found>, Fault> {
-        let alias = self.aliases.get(&(txn.db(), Box::from(id))).copied();
+        let alias = self.alias(txn.db(), id);
         let numbered = || {
             let (name, number) = split_job_id(id)?;
             Some((self.find_queue(txn.db(), name)?, number))
@@ -171,6 +198,12 @@ impl Queues {
         let Some((queue, number)) = alias.or_else(numbered) else { return Ok(None) };
         let key = self.job_key(queue, number);
         Ok(Head::read(txn, &key)?.map(|head| Found { queue, number, key, head }))
+    }
+
+    /// The job whose client chose this id.
+    fn alias(&self, db: usize, id: &[u8]) -> Option<(QueueNumber, u64)> {
+        // Most jobs have no such id, and most daemons no such job.
+        if self.aliases.is_empty() { None } else { self.aliases.get(&(db, Box::from(id))).copied() }
     }
 
     /// Whether an id of a client's choice is taken.
@@ -192,7 +225,8 @@ impl Queues {
         if let Some(id) = id {
             self.aliases.insert((txn.db(), id.into()), (queue, number));
         }
-        self.place(txn, queue, number, &key)?;
+        let head = Head::FRESH.with(fields);
+        self.place(txn, (queue, number), &key, &head, false)?;
         Ok(())
     }
 
@@ -203,15 +237,15 @@ impl Queues {
         job: &Found,
         fields: &Fields<'_>,
     ) -> Result<(), Fault> {
-        self.unplace(txn, job);
+        let before = self.unplace(txn, job);
         fields.write(txn, &job.key)?;
-        let next = self.place(txn, job.queue, job.number, &job.key)?;
-        debug_assert!(job.head.recorded.is_none_or(|before| before == next || before.may_become(next)));
+        let next = self.place(txn, (job.queue, job.number), &job.key, &job.head.with(fields), false)?;
+        debug_assert!(before.may_become(next), "{before:?} to {next:?}: {:?}", job.head);
         Ok(())
     }
 
-    /// Moves a job to a state in which it is over. With a date (Unix milliseconds) it is kept until then, without one for
-    /// as long as it is among the newest.
+    /// Moves a job to a state in which it is over. With a date (Unix milliseconds) it is kept until then, without one
+    /// for as long as it is among the newest.
     pub(crate) fn end_job(
         &mut self,
         txn: &mut Txn<'_>,
@@ -224,7 +258,8 @@ impl Queues {
         if let Some(date) = date {
             txn.expire_at(&job.key, date);
         }
-        let state = self.place(txn, job.queue, job.number, &job.key)?;
+        let head = job.head.with(fields);
+        let state = self.place(txn, (job.queue, job.number), &job.key, &head, date.is_some())?;
         debug_assert!(state.is_terminal());
         self.forget_surplus(txn, job.queue, state)
     }
@@ -240,31 +275,47 @@ impl Queues {
         txn.persist(&job.key);
         txn.hash_remove(&job.key, &[field::CANCEL, field::CALENDAR, field::ENDED, field::RESULT])?;
         fields.write(txn, &job.key)?;
-        self.place(txn, job.queue, job.number, &job.key).map(|_| ())
+        self.place_again(txn, job.queue, job.number, &job.key)
     }
 
     /// Removes a job and every trace of it.
     pub(crate) fn forget_job(&mut self, txn: &mut Txn<'_>, job: &Found) -> Result<(), Fault> {
         self.unplace(txn, job);
-        let chosen = txn.hash_field(&job.key, field::ID)?.map(|id| id.to_vec());
-        if let Some(id) = chosen {
-            self.aliases.remove(&(txn.db(), id.into()));
+        if !self.aliases.is_empty() {
+            let chosen = txn.hash_field(&job.key, field::ID)?.map(|id| id.to_vec());
+            if let Some(id) = chosen {
+                self.aliases.remove(&(txn.db(), id.into()));
+            }
         }
         txn.remove(&job.key);
         Ok(())
     }
 
-    /// Puts a job where its hash says it belongs; returns its state.
-    fn place(
+    /// Puts a job where its hash says it belongs.
+    fn place_again(
         &mut self,
         txn: &mut Txn<'_>,
         queue: QueueNumber,
         number: u64,
         key: &[u8],
-    ) -> Result<State, Fault> {
-        let Some(head) = Head::read(txn, key)? else { return Err(Fault::NoSuchKey) };
+    ) -> Result<(), Fault> {
+        let head = Head::read(txn, key)?.ok_or(Fault::NoSuchKey)?;
         let dated = txn.expires_at(key).flatten().is_some();
-        let place = Place::of(&head, self.steady_ms(txn), txn.now().wall_ms(), dated);
+        self.place(txn, (queue, number), key, &head, dated).map(|_| ())
+    }
+
+    /// Puts a job where its head says it belongs, and whether it has a date; returns its state.
+    fn place(
+        &mut self,
+        txn: &mut Txn<'_>,
+        (queue, number): (QueueNumber, u64),
+        key: &[u8],
+        head: &Head,
+        dated: bool,
+    ) -> Result<State, Fault> {
+        debug_assert_eq!(Head::read(txn, key)?.as_ref(), Some(head), "what was written");
+        debug_assert_eq!(txn.expires_at(key).flatten().is_some(), dated, "the date that was set");
+        let place = Place::of(head, self.steady_ms(txn), txn.now().wall_ms(), dated);
         self.queue_mut(queue).index.counts.add(place.state());
         match place {
             Place::Ready { prio, since_ms } => {
@@ -291,8 +342,8 @@ impl Queues {
         Ok(place.state())
     }
 
-    /// Takes a job out of its place.
-    fn unplace(&mut self, txn: &Txn<'_>, job: &Found) {
+    /// Takes a job out of its place; returns the state that it was in there.
+    fn unplace(&mut self, txn: &Txn<'_>, job: &Found) -> State {
         let (queue, number) = (job.queue, job.number);
         let place = Place::of(&job.head, self.steady_ms(txn), txn.now().wall_ms(), false);
         let due = Due::Job(queue, number);
@@ -305,23 +356,25 @@ impl Queues {
             self.steady_due.remove(until_ms, due);
         }
         let index = &mut self.queue_mut(queue).index;
-        match place {
-            Place::Ready { .. } | Place::Delayed { .. } if waits => index.counts.remove(State::Delayed),
+        let state = match place {
+            Place::Ready { .. } | Place::Delayed { .. } if waits => State::Delayed,
             // Nothing waits for its time: it is ready, also if the wall clock was set back behind that time since.
             Place::Ready { .. } | Place::Delayed { .. } => {
                 index.ready.remove(job.head.prio, job.head.ready_since(), number);
-                index.counts.remove(State::Ready);
+                State::Ready
             }
             Place::Leased { .. } => {
                 index.leased.remove(&number);
-                index.counts.remove(State::Leased);
+                State::Leased
             }
             Place::Over { state, ended_ms, .. } => {
                 index.line_of(state).remove(&(ended_ms, number));
                 index.dated.remove(&number);
-                index.counts.remove(state);
+                state
             }
-        }
+        };
+        index.counts.remove(state);
+        state
     }
 
     /// A delayed job whose time has come: nothing is recorded, only its place changes.
@@ -333,7 +386,7 @@ impl Queues {
     ) -> Result<(), Fault> {
         let key = self.job_key(queue, number);
         self.queue_mut(queue).index.counts.remove(State::Delayed);
-        self.place(txn, queue, number, &key).map(|_| ())
+        self.place_again(txn, queue, number, &key)
     }
 
     /// Forgets the oldest jobs of a state that are over, beyond what a queue keeps.
@@ -366,10 +419,14 @@ impl Queues {
     /// # Errors
     /// A key of ours holds another type.
     pub(crate) fn rebuild(&mut self, txn: &mut Txn<'_>) -> Result<(), Fault> {
-        let totals: BTreeMap<Scoped, Totals> =
-            self.all.iter().map(|queue| ((queue.db, queue.name.clone()), queue.totals)).collect();
-        let schedules = self.schedules.emptied();
-        *self = Self { steady: Steady::starting(txn.now()), schedules, ..Self::default() };
+        let old = std::mem::take(self);
+        *self = Self {
+            steady: old.steady,
+            schedules: old.schedules.emptied(),
+            locks: old.locks.emptied(),
+            token_floors: old.token_floors,
+            ..Self::default()
+        };
         for db in 0..txn.db_count() {
             let mut keys = Vec::new();
             let mut txn = txn.in_db(db);
@@ -378,12 +435,27 @@ impl Queues {
                 self.adopt(&mut txn, key)?;
             }
         }
-        for queue in &mut self.all {
-            if let Some(known) = totals.get(&(queue.db, queue.name.clone())) {
-                queue.totals = *known;
+        for old in &old.all {
+            let last = old.tokens.last();
+            match self.find_queue(old.db, &old.name) {
+                Some(number) => {
+                    let queue = self.queue_mut(number);
+                    queue.totals = old.totals;
+                    queue.tokens.raise(last);
+                }
+                None => {
+                    let floor = self.token_floors.entry(old.db).or_default();
+                    *floor = last.max(*floor);
+                }
             }
         }
         Ok(())
+    }
+
+    /// Derives everything from the keys after a load: from now on the steady clock goes on from the wall clock.
+    pub(crate) fn load(&mut self, txn: &mut Txn<'_>) -> Result<(), Fault> {
+        self.steady = Steady::starting(txn.now());
+        self.rebuild(txn)
     }
 
     fn adopt(&mut self, txn: &mut Txn<'_>, key: &[u8]) -> Result<(), Fault> {
@@ -395,15 +467,20 @@ impl Queues {
                 };
                 let (jobs, tokens) = (reserved(txn, JOBS)?, reserved(txn, TOKENS)?);
                 let queue = self.queue_mut(number);
-                (queue.jobs, queue.tokens) = (Counter::starting(jobs), Counter::starting(tokens));
+                queue.jobs = Counter::starting(jobs);
+                let floor = queue.tokens.last();
+                queue.tokens = Counter::starting(tokens);
+                queue.tokens.raise(floor);
             }
+            // Its date may have come while nobody was there: it has disappeared just now.
+            Some(KeyName::Job(..)) if !txn.exists(key) => {}
             Some(KeyName::Job(name, number)) => {
                 let queue = self.queue_named(txn.db(), name);
                 let chosen = txn.hash_field(key, field::ID)?.map(|id| (*id).into());
                 if let Some(id) = chosen {
                     self.aliases.insert((txn.db(), id), (queue, number));
                 }
-                self.place(txn, queue, number, key)?;
+                self.place_again(txn, queue, number, key)?;
             }
             Some(KeyName::Schedule(queue, id)) => self.adopt_schedule(txn, key, queue, id)?,
             Some(KeyName::Lock(name)) => self.adopt_lock(txn, key, name)?,

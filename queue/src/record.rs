@@ -4,8 +4,9 @@
 //! milliseconds. A job without `state` is ready, or delayed if `due` lies ahead; the passing of that time is not
 //! recorded.
 
+use pbj_store::Scalar;
 use pbj_store::command::Fault;
-use pbj_store::number::{Digits, parse_i64, parse_u64};
+use pbj_store::number::Digits;
 use pbj_store::txn::Txn;
 
 use crate::limits::{ATTEMPTS_DEFAULT, LEASE_DEFAULT_MS, LOST_DEFAULT};
@@ -65,6 +66,20 @@ pub(crate) mod field {
     pub(crate) const SCHEDULE: &[u8] = b"schedule";
 }
 
+/// Fields that [`Head`] holds and that are never removed.
+const HEAD_FIELDS: [&[u8]; 10] = [
+    field::PRIO,
+    field::PUSHED,
+    field::ATTEMPT,
+    field::LOST,
+    field::ATTEMPTS,
+    field::LOST_MAX,
+    field::LEASE,
+    field::TOKEN,
+    field::STARTED,
+    field::UNTIL,
+];
+
 /// The numbers of a job: everything that decides its moves.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Head {
@@ -103,7 +118,8 @@ pub(crate) struct Head {
 }
 
 impl Head {
-    const FRESH: Self = Self {
+    /// A job without any field.
+    pub(crate) const FRESH: Self = Self {
         recorded: None,
         prio: 0,
         pushed: 0,
@@ -128,18 +144,23 @@ impl Head {
     /// The key holds another type.
     pub(crate) fn read(txn: &mut Txn<'_>, key: &[u8]) -> Result<Option<Self>, Fault> {
         let mut head = Self::FRESH;
-        let found = txn.hash_fields(key, |field, value| head.take(field, value))?;
+        let found = txn.hash_scalars(key, |field, value| {
+            // None of our fields has a number for a name.
+            if let Scalar::Bytes(name) = field {
+                head.take(name, value);
+            }
+        })?;
         Ok(found.then_some(head))
     }
 
     /// Takes over one field. A value that makes no sense counts as left out.
-    fn take(&mut self, name: &[u8], value: &[u8]) {
-        let number = || parse_u64(value).unwrap_or(0);
+    fn take(&mut self, name: &[u8], value: Scalar<'_>) {
+        let number = || value.as_integer().and_then(|value| u64::try_from(value).ok()).unwrap_or(0);
         let small = || u32::try_from(number()).unwrap_or(u32::MAX);
         match name {
-            field::STATE => self.recorded = State::named(value),
+            field::STATE => self.recorded = State::named(&value.text()),
             field::PRIO => {
-                self.prio = parse_i64(value).and_then(|prio| i16::try_from(prio).ok()).unwrap_or(0);
+                self.prio = value.as_integer().and_then(|prio| i16::try_from(prio).ok()).unwrap_or(0);
             }
             field::PUSHED => self.pushed = number(),
             field::DUE => self.due = Some(number()),
@@ -159,10 +180,33 @@ impl Head {
         }
     }
 
-    /// Where the job is, at a time on the clock that its `due` follows.
+    /// The head after these fields were written.
+    pub(crate) fn with(mut self, fields: &Fields<'_>) -> Self {
+        for name in &fields.removed {
+            match *name {
+                field::DUE => self.due = None,
+                field::CALENDAR => self.calendar = false,
+                field::KEEP => self.keep_ms = None,
+                field::STATE => self.recorded = None,
+                field::CANCEL => self.cancelling = false,
+                field::ENDED => self.ended = 0,
+                other => debug_assert!(!HEAD_FIELDS.contains(&other), "removing a field of the head"),
+            }
+        }
+        for (name, value) in &fields.pairs {
+            match value {
+                Value::Text(text) => self.take(name, Scalar::Bytes(text)),
+                Value::Number(number, _) => self.take(name, Scalar::Integer(*number)),
+            }
+        }
+        self
+    }
+
+    /// Where the job is, at a time on the clock that its `due` follows. Once recorded as ready it is, whatever time it
+    /// was due at and however somebody set the clock since.
     pub(crate) fn state(&self, now_ms: u64) -> State {
         match self.recorded {
-            Some(State::Ready | State::Delayed) | None => {
+            Some(State::Delayed) | None => {
                 if self.due.is_some_and(|due| due > now_ms) {
                     State::Delayed
                 } else {
@@ -191,7 +235,6 @@ pub(crate) fn backoff(txn: &mut Txn<'_>, key: &[u8]) -> Result<Backoff, Fault> {
 }
 
 /// A list of fields to write, with numbers made into text.
-#[derive(Default)]
 pub(crate) struct Fields<'a> {
     pairs: Vec<(&'a [u8], Value<'a>)>,
     removed: Vec<&'a [u8]>,
@@ -199,7 +242,14 @@ pub(crate) struct Fields<'a> {
 
 enum Value<'a> {
     Text(&'a [u8]),
-    Number(Digits),
+    Number(i64, Digits),
+}
+
+impl Default for Fields<'_> {
+    fn default() -> Self {
+        // Room for what the verbs usually write.
+        Self { pairs: Vec::with_capacity(8), removed: Vec::new() }
+    }
 }
 
 impl<'a> Fields<'a> {
@@ -213,7 +263,8 @@ impl<'a> Fields<'a> {
     /// Adds a number.
     #[must_use]
     pub(crate) fn number(mut self, name: &'a [u8], value: u64) -> Self {
-        self.pairs.push((name, Value::Number(Digits::of(value as i64))));
+        let value = value as i64;
+        self.pairs.push((name, Value::Number(value, Digits::of(value))));
         self
     }
 
@@ -246,7 +297,7 @@ impl<'a> Fields<'a> {
             .iter()
             .map(|(name, value)| match value {
                 Value::Text(text) => (*name, *text),
-                Value::Number(digits) => (*name, digits.as_bytes()),
+                Value::Number(_, digits) => (*name, digits.as_bytes()),
             })
             .collect();
         if !self.removed.is_empty() {

@@ -1,13 +1,13 @@
 //! Schedules: what pushes jobs at times.
 //!
-//! Law: a fire is one record: the schedule moves to its next time and the job is pushed in the same frame. The id of the
-//! job is made of the schedule and the time it was due, so that no time fires twice, whatever crashes in between.
+//! Law: a fire is one record: the schedule moves to its next time and the job is pushed in the same frame. The id of
+//! the job is made of the schedule and the time it was due, so that no time fires twice, whatever crashes in between.
 //!
 //! A time counts as missed if it passed a minute ago or more. What becomes of missed times after the daemon was down is
-//! the schedule's choice ([`CatchUp`]). While the daemon runs, times can only be missed because somebody set the clock or
-//! the machine slept; then the last of them fires, once.
+//! the schedule's choice ([`CatchUp`]). While the daemon runs, times can only be missed because somebody set the clock
+//! or the machine slept; then the last of them fires, once.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use pbj_store::command::{Args, Fault};
 use pbj_store::number::parse_u64;
@@ -177,6 +177,19 @@ impl Schedules {
     /// What is left when all schedules are forgotten.
     pub(crate) fn emptied(&self) -> Self {
         Self { boot: self.boot.clone(), lateness: self.lateness, ..Self::default() }
+    }
+
+    /// Database and id of the schedule in a slot.
+    pub(crate) fn name_of(&self, slot: u32) -> Option<(usize, String)> {
+        let schedule = self.get(slot)?;
+        Some((schedule.db, schedule.id.escape_ascii().to_string()))
+    }
+
+    /// Adds everything to an outline.
+    pub(crate) fn outline(&self, lines: &mut BTreeSet<String>) {
+        for schedule in self.slots.iter().flatten() {
+            lines.insert(format!("schedule {schedule:?}"));
+        }
     }
 
     fn put(&mut self, schedule: Schedule) -> u32 {
@@ -393,6 +406,9 @@ impl Queues {
                 self.fire(&mut txn, slot, now_ms, None)?;
                 let boot = self.schedules.boot.clone();
                 Fields::default().text(field::BOOT, &boot).write(&mut txn, &schedule.key)?;
+                if let Some(Some(known)) = self.schedules.slots.get_mut(slot as usize) {
+                    known.boot = boot;
+                }
                 continue;
             }
             let Some(next) = schedule.next.filter(|&next| next + FIRE_GRACE_MS <= now_ms) else { continue };
@@ -515,6 +531,12 @@ impl Queues {
 /// The id of the job that a schedule pushes for a time.
 fn job_id(schedule: &[u8], at_ms: u64) -> Vec<u8> {
     [b"cron:", schedule, format!("@{at_ms}").as_bytes()].concat()
+}
+
+/// The time in the id of a job that a schedule pushed.
+pub(crate) fn nominal_ms(id: &[u8]) -> Option<u64> {
+    let at = id.iter().rposition(|&byte| byte == b'@')?;
+    parse_u64(&id[at + 1..])
 }
 
 /// Times of a schedule that have passed.

@@ -1,9 +1,9 @@
 //! A clock that never jumps, and still reads like the calendar.
 //!
 //! Leases, delays and back-offs are durations: they must end when that much time has passed, whatever somebody does to
-//! the wall clock. Steady time is wall time at the start plus what the monotonic clock has run since. It is what `until`
-//! and `due` are recorded in; as long as nobody sets the clock the two are the same, and a restart begins with the wall
-//! clock again.
+//! the wall clock. Steady time is wall time at the start plus what the monotonic clock has run since. It is what
+//! `until` and `due` are recorded in; as long as nobody sets the clock the two are the same, and a restart begins with
+//! the wall clock again.
 
 use pbj_store::time::Now;
 

@@ -16,6 +16,11 @@ fn schedule_id<'a>(args: &mut Args<'a>) -> Result<&'a [u8], Fault> {
     Err(invalid("a schedule id has 1 to 128 bytes without spaces and control characters"))
 }
 
+/// What chooses the values of `~` in a schedule: the same each time the schedule is set, or its line loaded, again.
+fn seed_of(id: &[u8]) -> u64 {
+    id.iter().fold(7_u64, |seed, &byte| seed.wrapping_mul(31).wrapping_add(byte.into())) >> 1
+}
+
 fn utf8<'a>(text: &'a [u8], what: &str) -> Result<&'a str, Fault> {
     std::str::from_utf8(text).map_err(|_| invalid(format_args!("{what} is no UTF-8 text")))
 }
@@ -44,7 +49,7 @@ pub(super) const SET: Verb = Verb {
 
 fn set(queues: &mut Queues, txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     let id = schedule_id(&mut args)?;
-    let seed = txn.rng().u64(..) >> 1;
+    let seed = seed_of(id);
     let (word, when) = (args.bytes()?, args.bytes()?);
     let spec = match () {
         () if is_word(word, "CRON") => Spec::Cron(expression(when, seed)?),
@@ -325,8 +330,7 @@ fn define(
     options: &LoadOptions<'_>,
     id: &[u8],
 ) -> Result<Definition, Fault> {
-    // The values of `~` must be the same each time the same line is loaded.
-    let seed = id.iter().fold(7_u64, |seed, &byte| seed.wrapping_mul(31).wrapping_add(byte.into())) >> 1;
+    let seed = seed_of(id);
     Ok(Definition {
         spec: Spec::Cron(expression(entry.schedule.as_bytes(), seed)?),
         zone: entry.zone.unwrap_or(options.zone),

@@ -5,11 +5,12 @@ use pbj_store::command::{Wait, WaitClass};
 
 use super::prelude::*;
 use crate::index::QueueNumber;
-use crate::keys::{KeyName, is_name};
+use crate::keys::{KeyName, is_name, job_id};
 use crate::limits::{BATCH_MAX, FETCH_QUEUES_MAX};
 use crate::model::{State, Token};
 use crate::push::{check_queue, lease_ms};
 use crate::record::Head;
+use crate::schedule::nominal_ms;
 
 /// Who waits for jobs.
 const WAITS_FOR_JOBS: WaitClass = WaitClass::Extension(0);
@@ -100,6 +101,7 @@ fn fetch(queues: &mut Queues, txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut
         until: (block_ms > 0).then(|| txn.now().mono_ms.saturating_add(block_ms)),
         on_timeout: TimeoutReply::NullArray,
         class: WAITS_FOR_JOBS,
+        request: None,
     })))
 }
 
@@ -124,10 +126,17 @@ fn deliver_next(
         .number(field::STARTED, now)
         .number(field::UNTIL, until)
         .number(field::ATTEMPT, u64::from(head.attempt) + 1);
-    // From here on its times are durations.
-    let fields = if head.calendar { fields.without(field::CALENDAR) } else { fields };
+    let its_now = if head.calendar { txn.now().wall_ms() } else { now };
+    let waited = its_now.saturating_sub(head.ready_since());
+    // From here on its times are durations: whatever somebody does to the wall clock, its date has come.
+    let fields = match head.calendar {
+        true => fields.without(field::CALENDAR).number(field::DUE, now - waited.min(now)),
+        false => fields,
+    };
     queues.move_job(txn, &job, &fields)?;
-    queues.queue_mut(queue).totals.fetched += 1;
+    let totals = &mut queues.queue_mut(queue).totals;
+    totals.fetched += 1;
+    totals.waits.record(waited);
     Ok(Some(Delivery { job, token, until }))
 }
 
@@ -138,19 +147,26 @@ fn write(
     reply: &mut Reply<'_>,
 ) -> Result<(), Fault> {
     let Delivery { job, token, until } = delivery;
-    let id = queues.id_of(txn, job.queue, job.number)?;
     let now = txn.now();
+    let wanted = [field::ID, field::TYPE, field::PAYLOAD, field::SCHEDULE];
+    let [chosen, kind, payload, schedule] = txn.hash_values(&job.key, wanted)?;
     let wall = |ms: u64| queues.steady.to_wall(ms, now) as i64;
-    let scheduled_at = job.head.ready_since();
+    // A job of a schedule is told the time of the schedule, to the millisecond, at every attempt.
+    let nominal = schedule.and_then(|_| nominal_ms(chosen.as_deref()?));
+    let ready_since = job.head.ready_since();
+    let own = || if job.head.calendar { ready_since as i64 } else { wall(ready_since) };
     reply.map(10);
     reply.bulk(b"id");
-    reply.bulk(&id);
+    match chosen {
+        Some(id) => reply.bulk(&id),
+        None => reply.bulk(&job_id(&queues.queue(job.queue).name, job.number)),
+    }
     reply.bulk(b"token");
     reply.integer(token.0 as i64);
     reply.bulk(b"queue");
     reply.bulk(&queues.queue(job.queue).name);
     reply.bulk(b"type");
-    reply.bulk_or_null(txn.hash_field(&job.key, field::TYPE)?.as_deref());
+    reply.bulk_or_null(kind.as_deref());
     reply.bulk(b"attempt");
     reply.integer(i64::from(job.head.attempt) + 1);
     reply.bulk(b"lost");
@@ -158,10 +174,10 @@ fn write(
     reply.bulk(b"deadline");
     reply.integer(wall(*until));
     reply.bulk(b"scheduled_at");
-    reply.integer(if job.head.calendar { scheduled_at as i64 } else { wall(scheduled_at) });
+    reply.integer(nominal.map_or_else(own, |ms| ms as i64));
     reply.bulk(b"headers");
     reply.map(0);
     reply.bulk(b"payload");
-    reply.bulk_or_null(txn.hash_field(&job.key, field::PAYLOAD)?.as_deref());
+    reply.bulk_or_null(payload.as_deref());
     Ok(())
 }

@@ -59,6 +59,7 @@ fn take(queues: &mut Queues, txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut 
         until: (wait_ms > 0).then(|| txn.now().mono_ms.saturating_add(wait_ms)),
         on_timeout: TimeoutReply::Null,
         class: WAITS_FOR_LOCK,
+        request: None,
     })))
 }
 

@@ -60,6 +60,7 @@ fn ack(queues: &mut Queues, txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut R
 /// Ends a job that was done, or called off meanwhile.
 fn finish(queues: &mut Queues, txn: &mut Txn<'_>, job: &Found, result: Option<&[u8]>) -> Result<(), Fault> {
     let state = if job.head.cancelling { State::Cancelled } else { State::Done };
+    note_run(queues, txn, job);
     let totals = &mut queues.queue_mut(job.queue).totals;
     if state == State::Done {
         totals.done += 1;
@@ -67,9 +68,6 @@ fn finish(queues: &mut Queues, txn: &mut Txn<'_>, job: &Found, result: Option<&[
         totals.cancelled += 1;
     }
     let keep_ms = job.head.keep_ms.or_else(|| result.map(|_| RESULT_KEPT_MS));
-    if keep_ms == Some(0) {
-        return queues.forget_job(txn, job);
-    }
     let mut fields = Fields::default().state(state).number(field::ENDED, queues.steady_ms(txn));
     if let Some(result) = result {
         fields = fields.text(field::RESULT, result);
@@ -77,7 +75,13 @@ fn finish(queues: &mut Queues, txn: &mut Txn<'_>, job: &Found, result: Option<&[
     end(queues, txn, job, fields, keep_ms)
 }
 
-/// Moves a job to a state in which it is over, and gives it a date if it is kept for a time.
+/// Counts how long the delivery took that ends.
+fn note_run(queues: &mut Queues, txn: &Txn<'_>, job: &Found) {
+    let took = queues.steady_ms(txn).saturating_sub(job.head.started);
+    queues.queue_mut(job.queue).totals.runs.record(took);
+}
+
+/// Moves a job to a state in which it is over, and gives it a date if it is kept for a time; for no time, it is gone.
 pub(super) fn end(
     queues: &mut Queues,
     txn: &mut Txn<'_>,
@@ -85,6 +89,9 @@ pub(super) fn end(
     fields: Fields<'_>,
     keep_ms: Option<u64>,
 ) -> Result<(), Fault> {
+    if keep_ms == Some(0) {
+        return queues.forget_job(txn, job);
+    }
     let date = keep_ms.map(|keep| txn.now().wall_ms() + keep);
     queues.end_job(txn, job, &fields, date)
 }
@@ -167,6 +174,7 @@ fn fail(queues: &mut Queues, txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut 
     let mut fields = Fields::default()
         .text(field::ERROR, cut(failure.message.unwrap_or_default()))
         .text(field::ERROR_KIND, cut(failure.kind.unwrap_or_default()));
+    note_run(queues, txn, &job);
     queues.queue_mut(job.queue).totals.failed += 1;
     let exhausted = job.head.failures_with_this() >= job.head.attempts;
     if job.head.cancelling || failure.final_one || exhausted {
