@@ -17,6 +17,32 @@ pub fn bytes_taken() -> usize {
     TAKEN.load(Ordering::Relaxed)
 }
 
+/// A statistic of jemalloc, brought up to date first.
+fn statistic(read: fn() -> tikv_jemalloc_ctl::Result<usize>) -> usize {
+    tikv_jemalloc_ctl::epoch::advance().and_then(|_| read()).unwrap_or(0)
+}
+
+/// Bytes of the pages that hold what is allocated.
+pub fn active() -> usize {
+    statistic(tikv_jemalloc_ctl::stats::active::read)
+}
+
+/// Bytes of pages that are in memory, those that hold nothing included.
+pub fn resident() -> usize {
+    statistic(tikv_jemalloc_ctl::stats::resident::read)
+}
+
+/// Gives pages that hold nothing back to the system.
+pub fn purge() {
+    let (nothing, no_len) = (std::ptr::null_mut(), std::ptr::null_mut());
+    // SAFETY: a command (of all arenas: 4096) that takes no value and returns none.
+    let code =
+        unsafe { tikv_jemalloc_sys::mallctl(c"arena.4096.purge".as_ptr(), nothing, no_len, nothing, 0) };
+    if code != 0 {
+        tracing::debug!(code, "the allocator keeps its pages");
+    }
+}
+
 /// The most bytes that were ever seen taken by [`note_peak`].
 pub fn peak() -> usize {
     PEAK.load(Ordering::Relaxed)

@@ -5,25 +5,33 @@
 //! requests, the rest of the log written and synced.
 
 use std::fmt;
+use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 
+use parking_lot::Mutex;
 use pbj_store::config::Config;
-use pbj_store::durable::{LoadFault, LoadReport, Loader, Log, LogNames};
+use pbj_store::durable::{LoadFault, LoadReport, Loader, Log, LogNames, SyncPolicy};
 use pbj_store::engine::{Engine, EngineOptions, Extension};
+use pbj_systemd::{Inherited, Socket};
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
+use crate::busy::Busy;
 use crate::clock::Clock;
+use crate::control::{self, Controller, Controls};
 use crate::disk::{FolderLock, RealDisk};
-use crate::exit;
+use crate::doors::{self, Door, Doors};
 use crate::host::{Identity, ProcessHost, Traffic};
+use crate::http::{self, HttpThread};
 use crate::io_thread::IoThread;
-use crate::listener::{Gate, Listeners};
-use crate::log_writer::{LogDoor, LogThreads, SyncPolicy};
-use crate::mailbox::OutputLimit;
-use crate::shared::{Control, Shared};
-use crate::timer;
+use crate::listener::Gate;
+use crate::log_writer::{LogDoor, LogThreads};
+use crate::logging::Logging;
+use crate::shared::Shared;
+use crate::{exit, live_config, timer, users_file};
 
 /// What a daemon begins with.
 pub struct Options {
@@ -35,14 +43,29 @@ pub struct Options {
     pub extension: Option<Box<dyn Extension>>,
     /// Who supervises the process.
     pub supervised: &'static str,
+    /// Listening sockets that the service manager passed.
+    pub sockets: Vec<Inherited>,
     /// Told about the progress of a long start.
-    pub on_status: Box<dyn Fn(&str) + Send>,
+    pub on_status: Box<dyn FnMut(&str) + Send>,
+    /// Where its log lines go, to follow `loglevel`.
+    pub logging: Option<Logging>,
+    /// How it is asked for things.
+    pub control: (Controller, Controls),
 }
 
 impl Options {
     /// A daemon with this configuration, and nothing else special.
     pub fn new(config: Config) -> Self {
-        Self { config, config_file: None, extension: None, supervised: "no", on_status: Box::new(|_| {}) }
+        Self {
+            config,
+            config_file: None,
+            extension: None,
+            supervised: "no",
+            sockets: Vec::new(),
+            on_status: Box::new(|_| {}),
+            logging: None,
+            control: control::channel(),
+        }
     }
 }
 
@@ -53,10 +76,14 @@ pub enum StartFault {
     Folder(std::io::Error),
     /// The log cannot be loaded.
     Load(LoadFault),
+    /// The users of the configuration or of the ACL file make no sense.
+    Users(String),
     /// An address is not available.
     Listen(std::io::Error),
     /// No threads can be had.
     Threads(std::io::Error),
+    /// The end was asked for before the start was over.
+    Interrupted,
 }
 
 impl fmt::Display for StartFault {
@@ -64,8 +91,10 @@ impl fmt::Display for StartFault {
         match self {
             Self::Folder(error) => write!(out, "data folder: {error}"),
             Self::Load(fault) => write!(out, "{fault}"),
+            Self::Users(reason) => out.write_str(reason),
             Self::Listen(error) => write!(out, "{error}"),
             Self::Threads(error) => write!(out, "cannot start threads: {error}"),
+            Self::Interrupted => write!(out, "ended before the start was over"),
         }
     }
 }
@@ -84,8 +113,10 @@ impl StartFault {
             },
             Self::Load(LoadFault::Io(_)) => exit::IO_ERROR,
             Self::Load(_) => exit::DATA,
+            Self::Users(_) => exit::CONFIG,
             Self::Listen(_) => exit::UNAVAILABLE,
             Self::Threads(_) => exit::TRY_AGAIN,
+            Self::Interrupted => exit::OK,
         }
     }
 }
@@ -94,11 +125,12 @@ impl StartFault {
 pub struct Daemon {
     /// What its threads share.
     pub shared: Arc<Shared>,
-    /// The addresses it listens on.
-    pub addresses: Vec<std::net::SocketAddr>,
-    control: mpsc::UnboundedReceiver<Control>,
+    /// What it is asked for.
+    pub controls: Controls,
+    doors: Arc<Mutex<Doors>>,
     io_threads: Arc<Vec<IoThread>>,
     control_thread: JoinHandle<()>,
+    http: HttpThread,
     log_threads: Option<LogThreads>,
     _lock: FolderLock,
 }
@@ -109,7 +141,8 @@ impl Daemon {
     /// # Errors
     /// Something that it needs is not there, or its data cannot be used.
     pub fn start(options: Options) -> Result<Self, StartFault> {
-        let Options { config, config_file, extension, supervised, on_status } = options;
+        let Options { config, config_file, extension, supervised, sockets, mut on_status, logging, control } =
+            options;
         on_status("Opening the data folder");
         let folder = PathBuf::from(config.text("dir"));
         std::fs::create_dir_all(&folder).map_err(StartFault::Folder)?;
@@ -123,44 +156,69 @@ impl Daemon {
             Some((door, threads, loader)) => (Some(door), Some(threads), Some(loader)),
             None => (None, None, None),
         };
-        let listeners = Listeners::bind(&config).map_err(StartFault::Listen)?;
-        let addresses: Vec<_> =
-            listeners.tcp.iter().filter_map(|listener| listener.local_addr().ok()).collect();
+        let stop = CancellationToken::new();
+        let (mut doors, opened) = Doors::new(stop.clone());
+        let (clients, web) = sort_out(sockets);
+        doors.adopt(clients).map_err(StartFault::Listen)?;
+        doors.open_configured(&config).map_err(StartFault::Listen)?;
+        let web = http::bind(&config, web).map_err(StartFault::Listen)?;
         let traffic = Arc::new(Traffic::default());
         let identity = Identity {
-            tcp_port: addresses.first().map_or(0, std::net::SocketAddr::port),
-            config_file: config_file.map(|path| path.display().to_string()).unwrap_or_default(),
+            tcp_port: doors.addresses().first().map_or(0, SocketAddr::port),
+            config_file: config_file.as_ref().map(|path| path.display().to_string()).unwrap_or_default(),
             supervised,
         };
+        let busy = Arc::new(Busy::default());
         let mut engine = Engine::new(EngineOptions {
             seed: entropy(),
             extension,
-            host: Box::new(ProcessHost::new(identity, Arc::clone(&traffic), log.clone())),
+            host: Box::new(ProcessHost::new(identity, Arc::clone(&traffic), log.clone(), Arc::clone(&busy))),
             now: Clock.now(),
             config,
         });
         engine.set_loading(true);
         let threads = io_thread_count(engine.config());
-        let (sender, control) = mpsc::unbounded_channel();
-        let shared = Arc::new(Shared::new(engine, log, traffic, sender));
-        *shared.listener_limit.lock() = listener_limit(shared.lock().engine.config());
+        let (controller, controls) = control;
+        users_file::load_at_start(&mut engine).map_err(StartFault::Users)?;
+        let config_file = config_file.filter(|file| file != Path::new("-"));
+        let mut shared = Shared::new(engine, log, traffic, busy, controller.clone(), stop);
+        shared.config_file = config_file;
+        let shared = Arc::new(shared);
+        let query_max = shared.lock().engine.config().size("client-query-buffer-limit");
+        shared.query_max.store(query_max, Ordering::Relaxed);
+        *shared.limits.lock() = live_config::output_limits(shared.lock().engine.config());
+        let doors = Arc::new(Mutex::new(doors));
+        live_config::connect(&shared, Arc::clone(&doors), logging);
         let io_threads: Result<Vec<_>, _> =
             (0..threads).map(|number| IoThread::start(number, Arc::clone(&shared))).collect();
         let io_threads = Arc::new(io_threads.map_err(StartFault::Threads)?);
         let gate = Arc::new(Gate::new(Arc::clone(&shared), Arc::clone(&io_threads)));
         let control_thread =
-            start_control_thread(Arc::clone(&shared), gate, listeners).map_err(StartFault::Threads)?;
+            start_control_thread(Arc::clone(&shared), gate, opened).map_err(StartFault::Threads)?;
+        let http = HttpThread::start(Arc::clone(&shared), web).map_err(StartFault::Threads)?;
         if let Some(loader) = loader {
-            load(&shared, &folder, loader, &*on_status).map_err(StartFault::Load)?;
+            load(&shared, &folder, loader, &mut *on_status, &controller)?;
             prepare_reload(&shared, folder, names);
         }
         become_ready(&shared);
-        Ok(Self { shared, addresses, control, io_threads, control_thread, log_threads, _lock: lock })
+        Ok(Self { shared, controls, doors, io_threads, control_thread, http, log_threads, _lock: lock })
     }
 
-    /// Waits until somebody asks for the end, or changes the configuration.
-    pub async fn next_control(&mut self) -> Option<Control> {
-        self.control.recv().await
+    /// The TCP addresses for clients.
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        self.doors.lock().addresses()
+    }
+
+    /// The addresses for HTTP.
+    pub fn http_addresses(&self) -> &[SocketAddr] {
+        &self.http.addresses
+    }
+
+    /// Asks all threads that serve clients for a sign of life; returns how many each gave so far.
+    pub fn beat(&self) -> Vec<u64> {
+        self.shared.timer.notify_one();
+        let io = self.io_threads.iter().map(IoThread::beat);
+        std::iter::once(self.shared.timer_runs.load(Ordering::Relaxed)).chain(io).collect()
     }
 
     /// Ends the daemon in order.
@@ -169,10 +227,11 @@ impl Daemon {
         if self.control_thread.join().is_err() {
             tracing::error!("the control thread ended with a panic");
         }
-        // Connections are dropped with their runtimes; what they executed is in the engine and goes to the log.
         if let Ok(threads) = Arc::try_unwrap(self.io_threads) {
             threads.into_iter().for_each(IoThread::join);
         }
+        self.http.join();
+        // No script can be in the way any more.
         self.shared.flush();
         if let Some(threads) = self.log_threads {
             threads.stop();
@@ -193,16 +252,16 @@ fn open_log(config: &Config, folder: &Path, names: &LogNames) -> Result<Option<O
     Ok(Some((door, threads, loader)))
 }
 
-/// Listener limits of the configuration: the class `pubsub` of `client-output-buffer-limit`.
-pub fn listener_limit(config: &Config) -> OutputLimit {
-    let words: Vec<&str> = config.text("client-output-buffer-limit").split_ascii_whitespace().collect();
-    let group = words.chunks_exact(4).find(|group| group[0] == "pubsub");
-    let number = |text: &str| text.parse::<usize>().unwrap_or(0);
-    group.map_or_else(OutputLimit::default, |group| OutputLimit {
-        hard: number(group[1]),
-        soft: number(group[2]),
-        soft_ms: number(group[3]) as u64 * 1000,
-    })
+/// Tells inherited sockets for clients from those for HTTP, by their name.
+fn sort_out(sockets: Vec<Inherited>) -> (Vec<Socket>, Vec<TcpListener>) {
+    let (mut clients, mut web) = (Vec::new(), Vec::new());
+    for Inherited { name, socket } in sockets {
+        match socket {
+            Socket::Tcp(listener) if name.contains("http") => web.push(listener),
+            other => clients.push(other),
+        }
+    }
+    (clients, web)
 }
 
 fn io_thread_count(config: &Config) -> usize {
@@ -216,28 +275,16 @@ fn io_thread_count(config: &Config) -> usize {
 fn start_control_thread(
     shared: Arc<Shared>,
     gate: Arc<Gate>,
-    listeners: Listeners,
+    opened: mpsc::UnboundedReceiver<Door>,
 ) -> std::io::Result<JoinHandle<()>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let body = move || {
         runtime.block_on(async move {
-            for listener in listeners.tcp {
-                tokio::spawn(report(Arc::clone(&gate).accept_tcp(listener)));
-            }
-            for listener in listeners.unix {
-                tokio::spawn(report(Arc::clone(&gate).accept_unix(listener)));
-            }
-            drop(gate);
+            tokio::spawn(doors::serve(gate, opened, shared.stop.clone()));
             timer::run(shared).await;
         });
     };
     std::thread::Builder::new().name("control".into()).spawn(body)
-}
-
-async fn report(accepting: impl Future<Output = std::io::Result<()>>) {
-    if let Err(error) = accepting.await {
-        tracing::error!(%error, "a listener failed");
-    }
 }
 
 /// Loads the log, step by step, so that clients are answered meanwhile.
@@ -245,16 +292,21 @@ fn load(
     shared: &Shared,
     folder: &Path,
     mut loader: Loader,
-    on_status: &dyn Fn(&str),
-) -> Result<(), LoadFault> {
+    on_status: &mut dyn FnMut(&str),
+    controller: &Controller,
+) -> Result<(), StartFault> {
     let mut disk = RealDisk::new(folder);
     let may_cut = shared.lock().engine.config().flag("aof-load-truncated");
     let began = Clock.now().mono_ms;
     let mut reported = began;
     let report = loop {
         let now = Clock.now();
-        if let Some(report) = loader.step(&mut disk, &mut shared.lock().engine, now, may_cut)? {
+        let step = loader.step(&mut disk, &mut shared.lock().engine, now, may_cut);
+        if let Some(report) = step.map_err(StartFault::Load)? {
             break report;
+        }
+        if controller.is_ending() {
+            return Err(StartFault::Interrupted);
         }
         if now.mono_ms - reported >= 500 {
             reported = now.mono_ms;
@@ -308,6 +360,8 @@ fn become_ready(shared: &Arc<Shared>) {
     }
     core.engine.loaded(shared.clock.now());
     drop(core);
+    shared.ready.store(true, Ordering::Relaxed);
+    tracing::info!("Ready to accept connections");
     shared.timer.notify_one();
 }
 

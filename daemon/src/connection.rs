@@ -8,14 +8,15 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::Poll;
+use std::time::Duration;
 
 use pbj_store::engine::{ClientId, ConnectionGauges, Executed, Peer, Requests};
 use pbj_store::resp::request::{Batch, Parser, ProtocolFault, RequestLimits};
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::io_thread::Flusher;
 use crate::mailbox::{Mail, Mailbox};
-use crate::shared::Shared;
+use crate::shared::{Connected, Shared};
 
 /// Bytes read at once.
 const READ_BYTES: usize = 16 * 1024;
@@ -54,9 +55,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// Registers a stream as a client.
     pub fn new(stream: S, peer: Peer, shared: Arc<Shared>, flusher: Flusher) -> Self {
         let gauges = Arc::clone(&peer.gauges);
-        let (client, mailbox) = shared.connect(peer);
-        let bulk_max = shared.lock().engine.config().bulk_max() as i64;
-        let authenticated = shared.lock().engine.is_authenticated(client);
+        let Connected { client, mailbox, bulk_max, authenticated } = shared.connect(peer);
         Self {
             stream,
             shared,
@@ -64,7 +63,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             client,
             mailbox,
             gauges,
-            limits: RequestLimits { bulk_max, authenticated },
+            limits: RequestLimits { bulk_max: bulk_max as i64, authenticated },
             buffer: Vec::with_capacity(READ_BYTES),
             parser: Parser::default(),
             batch: Batch::default(),
@@ -96,7 +95,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 return Poll::Pending;
             }
             let room = READ_BYTES.max(self.parser.bytes_wanted(self.buffer.len()));
-            self.buffer.reserve(room);
+            if room > READ_BYTES {
+                // As much as the request says; twice as much would count against the client.
+                self.buffer.reserve_exact(room);
+            } else {
+                self.buffer.reserve(room);
+            }
             let spare = self.buffer.spare_capacity_mut();
             let mut target = ReadBuf::uninit(spare);
             match Pin::new(&mut self.stream).poll_read(context, &mut target) {
@@ -109,6 +113,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                     }
                     advance(&mut self.buffer, read);
                     self.shared.traffic.input.fetch_add(read as u64, Ordering::Relaxed);
+                    self.shared.traffic.reads.fetch_add(1, Ordering::Relaxed);
                     Poll::Ready(Event::Read)
                 }
             }
@@ -151,19 +156,26 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 _ => {}
             }
         }
+        self.note_buffer();
+        self.buffer.len() <= self.shared.query_max.load(Ordering::Relaxed)
+    }
+
+    fn note_buffer(&self) {
         self.gauges.query.store(self.buffer.len(), Ordering::Relaxed);
         self.gauges.query_capacity.store(self.buffer.capacity(), Ordering::Relaxed);
-        true
     }
 
     fn execute(&mut self) -> Executed {
         if self.batch.is_empty() {
             return Executed::default();
         }
+        self.note_buffer();
         let requests = Requests::new(&self.batch, &self.buffer);
         let executed = self.shared.execute(self.client, &requests, &self.mailbox, &mut self.out);
         if !self.limits.authenticated {
-            self.limits.authenticated = self.shared.lock().engine.is_authenticated(self.client);
+            let client = self.client;
+            self.limits.authenticated =
+                self.shared.with_engine(move |engine| engine.is_authenticated(client));
         }
         executed
     }
@@ -201,15 +213,60 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         if self.out.is_empty() {
             return true;
         }
+        let limit = self.mailbox.limit().unwrap_or_else(|| self.shared.limits.lock().normal);
+        if limit.hard > 0 && self.out.len() > limit.hard {
+            tracing::warn!(bytes = self.out.len(), "a client gets more than its limit and is cut off");
+            return false;
+        }
         self.gauges.output.store(self.out.len(), Ordering::Relaxed);
-        let sent = self.stream.write_all(&self.out).await;
+        let sent = self.write_out().await;
         self.shared.traffic.output.fetch_add(self.out.len() as u64, Ordering::Relaxed);
+        self.shared.traffic.writes.fetch_add(1, Ordering::Relaxed);
         self.out.clear();
         if self.out.capacity() > KEEP_BYTES {
             self.out = Vec::new();
         }
         self.gauges.output.store(0, Ordering::Relaxed);
-        sent.is_ok()
+        self.gauges.output_capacity.store(self.out.capacity(), Ordering::Relaxed);
+        sent
+    }
+
+    /// Writes `out`; false if the connection ends before the client has read enough of it.
+    async fn write_out(&mut self) -> bool {
+        let mut written = 0;
+        let mut patience: Option<Pin<Box<tokio::time::Sleep>>> = None;
+        std::future::poll_fn(|context| {
+            while written < self.out.len() {
+                match Pin::new(&mut self.stream).poll_write(context, &self.out[written..]) {
+                    Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(false),
+                    Poll::Ready(Ok(count)) => {
+                        written += count;
+                        self.gauges.output.store(self.out.len() - written, Ordering::Relaxed);
+                    }
+                    Poll::Pending => {
+                        let cut = self.mailbox.is_cut(context.waker()) || !self.limits.authenticated;
+                        let limit = self.mailbox.limit().unwrap_or_else(|| self.shared.limits.lock().normal);
+                        let waiting = self.gauges.output();
+                        if cut || (limit.hard > 0 && waiting > limit.hard) {
+                            return Poll::Ready(false);
+                        }
+                        if limit.soft > 0 && waiting > limit.soft {
+                            let time = Duration::from_millis(limit.soft_ms);
+                            let patience = patience.get_or_insert_with(|| Box::pin(tokio::time::sleep(time)));
+                            if patience.as_mut().poll(context).is_ready() {
+                                tracing::warn!(waiting, "a client does not read its replies and is cut off");
+                                return Poll::Ready(false);
+                            }
+                        } else {
+                            patience = None;
+                        }
+                        return Poll::Pending;
+                    }
+                }
+            }
+            Poll::Ready(true)
+        })
+        .await
     }
 
     async fn refuse(&mut self, fault: ProtocolFault) -> bool {

@@ -1,19 +1,25 @@
 //! Readings of this process, for INFO and for `maxmemory`.
 
+use std::io::Read;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::resource::{Resource, UsageWho, getrlimit, getrusage};
 use nix::sys::time::TimeValLike;
-use pbj_store::engine::{Facts, Host, LogFacts};
+use pbj_store::engine::{Engine, Facts, Host, LogFacts, LogLevel};
 
 use crate::allocator;
+use crate::busy::Busy;
 use crate::clock::Clock;
 use crate::log_writer::LogDoor;
 
 /// Counters that connections keep.
 #[derive(Debug, Default)]
 pub struct Traffic {
+    /// Reads from clients.
+    pub reads: AtomicU64,
+    /// Writes to clients.
+    pub writes: AtomicU64,
     /// Bytes read from clients.
     pub input: AtomicU64,
     /// Bytes written to clients.
@@ -39,12 +45,18 @@ pub struct ProcessHost {
     identity: Identity,
     traffic: Arc<Traffic>,
     log: Option<Arc<LogDoor>>,
+    busy: Arc<Busy>,
 }
 
 impl ProcessHost {
-    /// The process with these counters and this log.
-    pub fn new(identity: Identity, traffic: Arc<Traffic>, log: Option<Arc<LogDoor>>) -> Self {
-        Self { clock: Clock, identity, traffic, log }
+    /// The process with these counters, this log, and this desk for those who come while a script runs.
+    pub fn new(
+        identity: Identity,
+        traffic: Arc<Traffic>,
+        log: Option<Arc<LogDoor>>,
+        busy: Arc<Busy>,
+    ) -> Self {
+        Self { clock: Clock, identity, traffic, log, busy }
     }
 }
 
@@ -53,8 +65,34 @@ impl Host for ProcessHost {
         self.clock.stopwatch_ns()
     }
 
+    fn release_memory(&self) {
+        allocator::purge();
+    }
+
     fn memory_used(&self) -> usize {
         allocator::bytes_taken()
+    }
+
+    fn note(&self, level: LogLevel, text: &[u8]) {
+        let text = String::from_utf8_lossy(text);
+        match level {
+            LogLevel::Debug => tracing::debug!("{text}"),
+            LogLevel::Verbose | LogLevel::Notice => tracing::info!("{text}"),
+            LogLevel::Warning => tracing::warn!("{text}"),
+        }
+    }
+
+    fn script_goes_on(&mut self, engine: &mut Engine) {
+        self.busy.script_goes_on(engine);
+    }
+
+    fn fill_secret(&self, secret: &mut [u8]) {
+        let filled = std::fs::File::open("/dev/urandom").and_then(|mut chance| chance.read_exact(secret));
+        if let Err(error) = filled {
+            // Without it there is no safe password; one of zeros is seen at once.
+            tracing::error!(%error, "the kernel gives no chance");
+            secret.fill(0);
+        }
     }
 
     fn facts(&self) -> Facts {
@@ -67,10 +105,14 @@ impl Host for ProcessHost {
             config_file: self.identity.config_file.clone(),
             supervised: self.identity.supervised,
             os: os_name(),
-            total_system_memory: meminfo_bytes("MemTotal:"),
+            total_system_memory: system_memory(),
             resident: resident_bytes(),
             memory_peak: allocator::peak() as u64,
+            allocator_active: allocator::active() as u64,
+            allocator_resident: allocator::resident() as u64,
             allocator: "jemalloc-5.3",
+            reads: self.traffic.reads.load(Ordering::Relaxed),
+            writes: self.traffic.writes.load(Ordering::Relaxed),
             cpu_system_us,
             cpu_user_us,
             net_input: self.traffic.input.load(Ordering::Relaxed),
@@ -107,6 +149,19 @@ pub fn resident_bytes() -> u64 {
 /// The name that the kernel gave to this boot of the machine; empty where it gives none.
 pub fn boot_id() -> String {
     std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default().trim().to_owned()
+}
+
+/// Memory of the machine in bytes.
+pub fn system_memory() -> u64 {
+    meminfo_bytes("MemTotal:")
+}
+
+/// File descriptors that are open, and how many may be; `None` where the kernel does not say.
+pub fn file_descriptors() -> Option<(u64, u64)> {
+    let open = std::fs::read_dir("/proc/self/fd").ok()?.count() as u64;
+    let (limit, _) = getrlimit(Resource::RLIMIT_NOFILE).ok()?;
+    // The folder itself was open while it was read.
+    Some((open.saturating_sub(1), limit))
 }
 
 fn meminfo_bytes(field: &str) -> u64 {

@@ -1,14 +1,27 @@
 //! Threads that own connections: each a runtime of its own.
+//!
+//! A runtime has one thread at a time, and tasks never leave it. It is of the kind that can be handed over to a fresh
+//! thread, which happens when a script runs for long on it (`busy.rs`).
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use pbj_store::engine::Peer;
 use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::{Notify, mpsc};
+use tokio_util::task::TaskTracker;
 
 use crate::connection::Connection;
 use crate::shared::Shared;
+
+/// How long clients may take to read their last replies.
+const PARTING: Duration = Duration::from_secs(5);
+/// How soon frames are handed to the log again that could not be, because a script holds the engine.
+const FLUSH_RETRY: Duration = Duration::from_millis(10);
+/// The stack of a thread. Scripts nest calls of C, and what they return is written by us.
+const STACK_BYTES: usize = 8 << 20;
 
 /// A connection on its way to the thread that will own it.
 pub enum Incoming {
@@ -16,10 +29,12 @@ pub enum Incoming {
     Tcp(std::net::TcpStream, Peer),
     /// Over a Unix socket.
     Unix(std::os::unix::net::UnixStream, Peer),
+    /// No connection: asks for a sign of life.
+    Beat,
 }
 
-/// Asks for frames to be handed to the log, soon: after all connections that are ready had their turn, so that one write
-/// serves them all.
+/// Asks for frames to be handed to the log, soon: after all connections that are ready had their turn, so that one
+/// write serves them all.
 #[derive(Clone)]
 pub struct Flusher(Arc<Notify>);
 
@@ -33,6 +48,7 @@ impl Flusher {
 /// A running thread.
 pub struct IoThread {
     incoming: mpsc::UnboundedSender<Incoming>,
+    beats: Arc<AtomicU64>,
     thread: JoinHandle<()>,
 }
 
@@ -43,10 +59,22 @@ impl IoThread {
     /// No thread or no runtime can be had.
     pub fn start(number: usize, shared: Arc<Shared>) -> std::io::Result<Self> {
         let (incoming, receiver) = mpsc::unbounded_channel();
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let body = move || runtime.block_on(run(shared, receiver));
-        let thread = std::thread::Builder::new().name(format!("io-{number}")).spawn(body)?;
-        Ok(Self { incoming, thread })
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .thread_name(format!("io-{number}"))
+            .thread_stack_size(STACK_BYTES)
+            .enable_all()
+            .build()?;
+        let beats = Arc::new(AtomicU64::new(0));
+        let counted = Arc::clone(&beats);
+        let body = move || {
+            let ended = runtime.block_on(runtime.spawn(run(shared, receiver, counted)));
+            if let Err(error) = ended {
+                tracing::error!(%error, "an I/O thread ended early");
+            }
+        };
+        let thread = std::thread::Builder::new().name(format!("io-{number}-end")).spawn(body)?;
+        Ok(Self { incoming, beats, thread })
     }
 
     /// Gives a connection to the thread.
@@ -54,6 +82,12 @@ impl IoThread {
         if self.incoming.send(incoming).is_err() {
             tracing::debug!("a connection came after the end");
         }
+    }
+
+    /// Asks for a sign of life; returns how many came so far.
+    pub fn beat(&self) -> u64 {
+        self.adopt(Incoming::Beat);
+        self.beats.load(Ordering::Relaxed)
     }
 
     /// Waits until the thread has ended.
@@ -65,44 +99,48 @@ impl IoThread {
     }
 }
 
-async fn run(shared: Arc<Shared>, mut incoming: mpsc::UnboundedReceiver<Incoming>) {
+async fn run(shared: Arc<Shared>, mut incoming: mpsc::UnboundedReceiver<Incoming>, beats: Arc<AtomicU64>) {
     let flusher = Flusher(Arc::new(Notify::new()));
     if shared.log.is_some() {
         tokio::spawn(flush_on_request(Arc::clone(&shared), flusher.clone()));
     }
+    let connections = TaskTracker::new();
     loop {
         let next = tokio::select! {
             next = incoming.recv() => next,
-            () = shared.stopped() => None,
+            () = shared.stop.cancelled() => None,
         };
-        let Some(next) = next else { return };
-        match open(next) {
-            Ok(Stream::Tcp(stream, peer)) => {
-                tokio::spawn(Connection::new(stream, peer, Arc::clone(&shared), flusher.clone()).serve());
+        let Some(next) = next else { break };
+        let served = match next {
+            Incoming::Beat => {
+                beats.fetch_add(1, Ordering::Relaxed);
+                Ok(())
             }
-            Ok(Stream::Unix(stream, peer)) => {
-                tokio::spawn(Connection::new(stream, peer, Arc::clone(&shared), flusher.clone()).serve());
-            }
-            Err(error) => tracing::debug!(%error, "a connection was lost on its way"),
+            Incoming::Tcp(stream, peer) => TcpStream::from_std(stream).map(|stream| {
+                connections
+                    .spawn(Connection::new(stream, peer, Arc::clone(&shared), flusher.clone()).serve());
+            }),
+            Incoming::Unix(stream, peer) => UnixStream::from_std(stream).map(|stream| {
+                connections
+                    .spawn(Connection::new(stream, peer, Arc::clone(&shared), flusher.clone()).serve());
+            }),
+        };
+        if let Err(error) = served {
+            tracing::debug!(%error, "a connection was lost on its way");
         }
     }
-}
-
-enum Stream {
-    Tcp(TcpStream, Peer),
-    Unix(UnixStream, Peer),
-}
-
-fn open(incoming: Incoming) -> std::io::Result<Stream> {
-    Ok(match incoming {
-        Incoming::Tcp(stream, peer) => Stream::Tcp(TcpStream::from_std(stream)?, peer),
-        Incoming::Unix(stream, peer) => Stream::Unix(UnixStream::from_std(stream)?, peer),
-    })
+    // What was executed is still answered, once it is safe.
+    connections.close();
+    if tokio::time::timeout(PARTING, connections.wait()).await.is_err() {
+        tracing::warn!(connections = connections.len(), "clients do not read their replies and are left");
+    }
 }
 
 async fn flush_on_request(shared: Arc<Shared>, flusher: Flusher) {
     loop {
         flusher.0.notified().await;
-        shared.flush();
+        while !shared.flush() {
+            tokio::time::sleep(FLUSH_RETRY).await;
+        }
     }
 }

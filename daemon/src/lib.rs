@@ -4,19 +4,32 @@
 //! [`disk`], sockets in [`listener`] and [`connection`], memory in [`allocator`].
 //!
 //! A tour: [`boot`] puts everything together; [`shared`] is what threads share; [`io_thread`] and [`connection`] serve
-//! clients; [`timer`] lets happen what is due; [`log_writer`] makes it last.
+//! clients; [`timer`] lets happen what is due; [`log_writer`] makes it last; [`supervise`] runs it all as a service.
 
 pub mod allocator;
 pub mod boot;
+pub mod busy;
+pub mod cli;
 pub mod clock;
 pub mod config_file;
 pub mod connection;
+pub mod control;
 pub mod disk;
+pub mod doors;
+pub mod embedded;
 pub mod exit;
 pub mod host;
+pub mod http;
 pub mod io_thread;
 pub mod listener;
+pub mod live_config;
 pub mod log_writer;
+pub mod logging;
 pub mod mailbox;
+pub mod metrics;
+pub mod rewrite;
 pub mod shared;
+pub mod signals;
+pub mod supervise;
 pub mod timer;
+pub mod users_file;

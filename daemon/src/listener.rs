@@ -14,6 +14,7 @@ use pbj_store::config::Config;
 use pbj_store::engine::Peer;
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use tokio::net::{TcpListener, UnixListener};
+use tokio_util::sync::CancellationToken;
 
 use crate::io_thread::{Incoming, IoThread};
 use crate::shared::Shared;
@@ -25,65 +26,34 @@ other computers, set a password with the directive requirepass, or disable prote
 'protected-mode no'.\r\n";
 const TOO_MANY: &[u8] = b"-ERR max number of clients reached\r\n";
 
-/// Sockets that accept connections.
-#[derive(Debug, Default)]
-pub struct Listeners {
-    /// Over TCP.
-    pub tcp: Vec<StdTcpListener>,
-    /// Over Unix sockets.
-    pub unix: Vec<StdUnixListener>,
-}
-
-impl Listeners {
-    /// Binds what the configuration says.
-    ///
-    /// # Errors
-    /// An address cannot be had (but for those marked as optional with `-`).
-    pub fn bind(config: &Config) -> io::Result<Self> {
-        let mut listeners = Self::default();
-        let port = config.integer("port") as u16;
-        if port != 0 {
-            for word in config.text("bind").split_ascii_whitespace() {
-                let (optional, address) = match word.strip_prefix('-') {
-                    Some(address) => (true, address),
-                    None => (false, word),
-                };
-                match bind_tcp(address, port, config.integer("tcp-backlog") as i32) {
-                    Ok(listener) => listeners.tcp.push(listener),
-                    Err(error) if optional => {
-                        tracing::debug!(address, %error, "an optional address is not available");
-                    }
-                    Err(error) => {
-                        return Err(io::Error::new(
-                            error.kind(),
-                            format!("cannot listen on {address}:{port}: {error}"),
-                        ));
-                    }
-                }
-            }
-        }
-        let path = config.text("unixsocket");
-        if !path.is_empty() {
-            listeners.unix.push(bind_unix(Path::new(path), config.text("unixsocketperm"))?);
-        }
-        Ok(listeners)
-    }
-}
-
-/// A listening socket on an address, or on all (`*`).
+/// The TCP addresses that a configuration asks for, and which of them are optional.
 ///
 /// # Errors
-/// The address makes no sense or is taken.
-pub fn bind_tcp(address: &str, port: u16, backlog: i32) -> io::Result<StdTcpListener> {
-    let address = match address {
-        "*" => IpAddr::from([0, 0, 0, 0]),
-        "::*" => IpAddr::from([0_u16; 8]),
-        "localhost" => IpAddr::from([127, 0, 0, 1]),
-        other => {
-            other.parse().map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, "not an IP address"))?
-        }
-    };
-    let address = SocketAddr::new(address, port);
+/// Something is no address.
+pub fn addresses(config: &Config) -> io::Result<Vec<(SocketAddr, bool)>> {
+    let port = config.integer("port") as u16;
+    let words = config.text("bind").split_ascii_whitespace().filter(|_| port != 0);
+    words
+        .map(|word| {
+            let optional = word.starts_with('-');
+            let ip = match word.trim_start_matches('-') {
+                "*" => IpAddr::from([0, 0, 0, 0]),
+                "::*" => IpAddr::from([0_u16; 8]),
+                "localhost" => IpAddr::from([127, 0, 0, 1]),
+                other => other.parse().map_err(|_| {
+                    io::Error::new(io::ErrorKind::InvalidInput, format!("'{other}' is not an IP address"))
+                })?,
+            };
+            Ok((SocketAddr::new(ip, port), optional))
+        })
+        .collect()
+}
+
+/// A listening socket on an address.
+///
+/// # Errors
+/// The address is taken, or not one of this machine.
+pub fn bind_tcp(address: SocketAddr, backlog: i32) -> io::Result<StdTcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
     if address.is_ipv6() {
@@ -95,19 +65,28 @@ pub fn bind_tcp(address: &str, port: u16, backlog: i32) -> io::Result<StdTcpList
     Ok(socket.into())
 }
 
-fn bind_unix(path: &Path, permissions: &str) -> io::Result<StdUnixListener> {
+/// The Unix socket that a configuration asks for.
+///
+/// # Errors
+/// It cannot be made.
+pub fn bind_unix(config: &Config) -> io::Result<Option<StdUnixListener>> {
+    let path = Path::new(config.text("unixsocket"));
+    if path.as_os_str().is_empty() {
+        return Ok(None);
+    }
+    let fault = |error: io::Error| {
+        io::Error::new(error.kind(), format!("cannot listen on {}: {error}", path.display()))
+    };
     match std::fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(fault(error)),
         _ => {}
     }
-    let listener = StdUnixListener::bind(path).map_err(|error| {
-        io::Error::new(error.kind(), format!("cannot listen on {}: {error}", path.display()))
-    })?;
-    if let Ok(mode @ 1..) = u32::from_str_radix(permissions, 8) {
-        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))?;
+    let listener = StdUnixListener::bind(path).map_err(fault)?;
+    if let Ok(mode @ 1..) = u32::from_str_radix(config.text("unixsocketperm"), 8) {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).map_err(fault)?;
     }
     listener.set_nonblocking(true)?;
-    Ok(listener)
+    Ok(Some(listener))
 }
 
 /// Decides who may come in, and hands connections to threads in turn.
@@ -123,16 +102,16 @@ impl Gate {
         Self { shared, threads, next: std::sync::atomic::AtomicUsize::new(0) }
     }
 
-    /// Accepts connections of a listener until the daemon ends.
+    /// Accepts connections of a listener until it is closed.
     ///
     /// # Errors
     /// The listener cannot be used.
-    pub async fn accept_tcp(self: Arc<Self>, listener: StdTcpListener) -> io::Result<()> {
+    pub async fn accept_tcp(&self, listener: StdTcpListener, close: CancellationToken) -> io::Result<()> {
         let listener = TcpListener::from_std(listener)?;
         loop {
             let accepted = tokio::select! {
                 accepted = listener.accept() => accepted,
-                () = self.shared.stopped() => return Ok(()),
+                () = close.cancelled() => return Ok(()),
             };
             match accepted {
                 Ok((stream, address)) => {
@@ -145,18 +124,18 @@ impl Gate {
         }
     }
 
-    /// Accepts connections of a Unix socket until the daemon ends.
+    /// Accepts connections of a Unix socket until it is closed.
     ///
     /// # Errors
     /// The listener cannot be used.
-    pub async fn accept_unix(self: Arc<Self>, listener: StdUnixListener) -> io::Result<()> {
+    pub async fn accept_unix(&self, listener: StdUnixListener, close: CancellationToken) -> io::Result<()> {
         let path = listener.local_addr().ok().and_then(|addr| addr.as_pathname().map(Path::to_owned));
         let path = path.map(|path| path.display().to_string()).unwrap_or_default();
         let listener = UnixListener::from_std(listener)?;
         loop {
             let accepted = tokio::select! {
                 accepted = listener.accept() => accepted,
-                () = self.shared.stopped() => return Ok(()),
+                () = close.cancelled() => return Ok(()),
             };
             match accepted {
                 Ok((stream, _)) => {
@@ -179,8 +158,7 @@ impl Gate {
     }
 
     fn is_full(&self) -> bool {
-        let core = self.shared.lock();
-        let full = core.engine.clients() >= core.engine.config().size("maxclients");
+        let full = self.shared.with_engine(|engine| engine.clients() >= engine.config().size("maxclients"));
         if full {
             self.shared.traffic.rejected.fetch_add(1, Ordering::Relaxed);
         }
@@ -193,17 +171,15 @@ impl Gate {
             turn_away(SockRef::from(&stream), TOO_MANY);
             return Ok(());
         }
-        let keepalive = {
-            let core = self.shared.lock();
-            let config = core.engine.config();
-            let exposed = config.flag("protected-mode") && config.password().is_none();
-            if exposed && !is_loopback(address.ip()) {
-                drop(core);
-                turn_away(SockRef::from(&stream), PROTECTED);
-                return Ok(());
-            }
-            config.integer("tcp-keepalive")
-        };
+        let (exposed, keepalive) = self.shared.with_engine(|engine| {
+            let config = engine.config();
+            let exposed = config.flag("protected-mode") && engine.is_open();
+            (exposed, config.integer("tcp-keepalive"))
+        });
+        if exposed && !is_loopback(address.ip()) {
+            turn_away(SockRef::from(&stream), PROTECTED);
+            return Ok(());
+        }
         stream.set_nodelay(true)?;
         if keepalive > 0 {
             let time = Duration::from_secs(keepalive as u64);
@@ -245,6 +221,9 @@ fn turn_away(socket: SockRef<'_>, words: &[u8]) {
 
 /// Out of file descriptors, most likely: trying again at once would only burn time.
 async fn rest_after(error: &io::Error) {
-    tracing::warn!(%error, "cannot accept a connection");
+    // EINVAL: the socket rests, because its address is about to change.
+    if error.raw_os_error() != Some(nix::errno::Errno::EINVAL as i32) {
+        tracing::warn!(%error, "cannot accept a connection");
+    }
     tokio::time::sleep(Duration::from_millis(100)).await;
 }

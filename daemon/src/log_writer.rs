@@ -1,50 +1,27 @@
-//! The log on its own threads: frames go in, offsets that are safe come out.
+//! The log as the daemon drives it: frames go in, offsets that are safe come out.
 //!
-//! Law: a reply leaves only when the log has come as far as it depends on: synced under `always`, written otherwise. All
-//! frames that gather while one write is going on share the next one (group commit).
-//! - One thread appends; under `always` it also syncs.
-//! - One thread syncs once a second under `everysec`. If that takes more than two seconds, appending waits for it, so
-//!   that no more than that can be lost.
+//! Law: [`Pace`] decides when to write and to sync, and what is safe; here are the threads that do it.
+//! - Whoever hands frames over writes them, unless that may take long: under `always`, while a sync is going on, or
+//!   while writing waits for the disk. Then the thread `log` does. All frames that gather meanwhile share the next
+//!   write.
+//! - The thread `log` also syncs under `always`; the thread `log-sync` syncs once a second under `everysec`.
 //! - After the first error nothing is acknowledged any more: under `always` the process ends, because what is in memory
 //!   and what is on disk differ; otherwise the engine refuses writes.
 
 use std::collections::VecDeque;
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use parking_lot::{Condvar, Mutex};
-use pbj_store::durable::{Disk, Log, Syncer};
+use parking_lot::{Condvar, Mutex, MutexGuard};
+use pbj_store::durable::{Disk, Log, Pace, SyncPolicy, Syncer};
 
 use crate::clock::Clock;
 use crate::exit;
 
-/// When frames are synced (`appendfsync`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SyncPolicy {
-    /// Before the reply.
-    Always,
-    /// Once a second.
-    EverySecond,
-    /// When the kernel likes.
-    Never,
-}
-
-impl SyncPolicy {
-    /// The policy with this name in the configuration.
-    pub fn named(name: &str) -> Self {
-        match name {
-            "always" => Self::Always,
-            "no" => Self::Never,
-            _ => Self::EverySecond,
-        }
-    }
-}
-
-/// Longest sync under `everysec` before appending waits for it.
-const SYNC_PATIENCE: Duration = Duration::from_secs(2);
 /// Buffers kept to be filled again.
 const SPARE_BUFFERS: usize = 4;
 /// Largest buffer worth keeping, in bytes.
@@ -72,41 +49,41 @@ pub struct LogStatus {
     pub sync_total_us: u64,
 }
 
-/// The door to the log threads.
+/// The door to the log.
 pub struct LogDoor {
     state: Mutex<State>,
-    /// Tells the appending thread that there is something to do.
+    /// Tells the thread `log` that there is something to do.
     work: Condvar,
-    /// Tells the syncing thread that there is something to sync.
+    /// Tells the thread `log-sync` that there is something to do, or that it has to stop.
     sync_work: Condvar,
-    /// Tells the syncing thread to rest no longer.
-    sync_rest: Condvar,
-    /// Tells those who wait on their thread that something was written or synced.
+    /// Tells those who wait on their thread that something was written.
     progress: Condvar,
-    /// Offset up to which frames are written.
-    written: AtomicU64,
-    /// Offset up to which frames are synced.
-    synced: AtomicU64,
+    /// Offset up to which everything is safe: what the state says, to be read without its lock.
+    safe: AtomicU64,
     always: AtomicBool,
     size: AtomicU64,
     size_at_start: u64,
 }
 
 struct State {
+    pace: Pace,
     queue: Vec<u8>,
-    /// Offset behind the queue.
-    end: u64,
+    /// The file; absent while somebody writes or syncs it.
+    file: Option<LogFile>,
     spare: Vec<Vec<u8>>,
     waiting: VecDeque<(u64, Waker)>,
-    policy: SyncPolicy,
     stopping: bool,
     failure: Option<String>,
-    /// When the sync that is going on began, on the stopwatch.
-    syncing_since_ns: Option<u64>,
     delayed_syncs: u64,
     sync_durations: [u64; SYNC_BUCKETS_US.len() + 1],
     sync_total_us: u64,
     on_failure: Option<Box<dyn FnOnce(String) + Send>>,
+}
+
+/// A log and the disk it is on.
+struct LogFile {
+    disk: Box<dyn Disk>,
+    log: Log,
 }
 
 /// The threads behind a door; joined when the daemon ends.
@@ -124,18 +101,18 @@ impl LogDoor {
         mut disk: Box<dyn Disk>,
         log: Log,
         policy: SyncPolicy,
-    ) -> std::io::Result<(Arc<Self>, LogThreads)> {
+    ) -> io::Result<(Arc<Self>, LogThreads)> {
         let syncer = log.syncer(&mut *disk)?;
+        let (size, size_at_start) = (log.size(), log.size_at_start());
         let door = Arc::new(Self {
             state: Mutex::new(State {
+                pace: Pace::new(policy),
                 queue: Vec::new(),
-                end: 0,
+                file: Some(LogFile { disk, log }),
                 spare: Vec::new(),
                 waiting: VecDeque::new(),
-                policy,
                 stopping: false,
                 failure: None,
-                syncing_since_ns: None,
                 delayed_syncs: 0,
                 sync_durations: [0; SYNC_BUCKETS_US.len() + 1],
                 sync_total_us: 0,
@@ -143,18 +120,16 @@ impl LogDoor {
             }),
             work: Condvar::new(),
             sync_work: Condvar::new(),
-            sync_rest: Condvar::new(),
             progress: Condvar::new(),
-            written: AtomicU64::new(0),
-            synced: AtomicU64::new(0),
+            safe: AtomicU64::new(0),
             always: AtomicBool::new(policy == SyncPolicy::Always),
-            size: AtomicU64::new(log.size()),
-            size_at_start: log.size_at_start(),
+            size: AtomicU64::new(size),
+            size_at_start,
         });
-        let appending = Arc::clone(&door);
+        let writing = Arc::clone(&door);
         let syncing = Arc::clone(&door);
         let threads = vec![
-            std::thread::Builder::new().name("log".into()).spawn(move || appending.append_loop(disk, log))?,
+            std::thread::Builder::new().name("log".into()).spawn(move || writing.write_loop())?,
             std::thread::Builder::new().name("log-sync".into()).spawn(move || syncing.sync_loop(&*syncer))?,
         ];
         let threads = LogThreads { door: Arc::clone(&door), threads };
@@ -168,10 +143,13 @@ impl LogDoor {
 
     /// Changes the policy.
     pub fn set_policy(&self, policy: SyncPolicy) {
-        self.state.lock().policy = policy;
+        let mut state = self.state.lock();
+        state.pace.set_policy(policy);
         self.always.store(policy == SyncPolicy::Always, Ordering::Relaxed);
+        self.publish(&mut state);
+        drop(state);
         self.work.notify_one();
-        self.sync_work.notify_all();
+        self.sync_work.notify_one();
     }
 
     /// Whether replies wait for syncs.
@@ -184,7 +162,7 @@ impl LogDoor {
         self.state.lock().spare.pop().unwrap_or_default()
     }
 
-    /// Hands frames over, in the order of the stream; `end` is the offset behind them.
+    /// Hands frames over, in the order of the stream; `end` is the offset behind them. [`Self::write`] has to follow.
     pub fn submit(&self, frames: Vec<u8>, end: u64) {
         let mut state = self.state.lock();
         if state.queue.is_empty() {
@@ -194,21 +172,31 @@ impl LogDoor {
             state.queue.extend_from_slice(&frames);
             keep_spare(&mut state.spare, frames);
         }
-        state.end = end;
-        self.work.notify_one();
+        state.pace.submit(end);
     }
 
-    fn safe_offset(&self) -> u64 {
-        if self.is_always() {
-            self.synced.load(Ordering::Acquire)
-        } else {
-            self.written.load(Ordering::Acquire)
+    /// Has what was handed over written: on this thread if that is quick.
+    pub fn write(&self) {
+        let mut state = self.state.lock();
+        while !state.queue.is_empty() {
+            let now_ms = Clock.now().mono_ms;
+            let quick = state.pace.policy() != SyncPolicy::Always && !state.pace.is_syncing();
+            if !quick || !state.pace.may_write(now_ms) {
+                self.work.notify_one();
+                return;
+            }
+            // Whoever has the file goes on until nothing is left.
+            let Some(file) = state.file.take() else { return };
+            match self.write_once(state, file) {
+                Some(again) => state = again,
+                None => return,
+            }
         }
     }
 
     /// Whether everything up to `offset` is safe under the policy.
     pub fn is_safe(&self, offset: u64) -> bool {
-        self.safe_offset() >= offset
+        self.safe.load(Ordering::Acquire) >= offset
     }
 
     /// Waits until everything up to `offset` is safe; false if it never will be.
@@ -234,9 +222,10 @@ impl LogDoor {
 
     /// Waits on this thread until everything up to `offset` is written; false if it never will be.
     pub fn wait_written(&self, offset: u64) -> bool {
+        self.write();
         let mut state = self.state.lock();
         loop {
-            if self.written.load(Ordering::Acquire) >= offset {
+            if state.pace.written() >= offset {
                 return true;
             }
             if state.failure.is_some() {
@@ -252,7 +241,7 @@ impl LogDoor {
         LogStatus {
             size: self.size.load(Ordering::Relaxed),
             size_at_start: self.size_at_start,
-            pending: state.end - self.written.load(Ordering::Relaxed).min(state.end),
+            pending: state.pace.submitted() - state.pace.written(),
             failure: state.failure.clone(),
             delayed_syncs: state.delayed_syncs,
             sync_durations: state.sync_durations,
@@ -260,139 +249,158 @@ impl LogDoor {
         }
     }
 
-    fn append_loop(&self, mut disk: Box<dyn Disk>, mut log: Log) {
+    /// Writes the whole queue; `None` if that fails.
+    fn write_once<'a>(
+        &'a self,
+        mut state: MutexGuard<'a, State>,
+        mut file: LogFile,
+    ) -> Option<MutexGuard<'a, State>> {
+        let frames = std::mem::take(&mut state.queue);
+        let end = state.pace.submitted();
+        drop(state);
+        let written = file.log.append(&mut *file.disk, &frames);
+        let mut state = self.state.lock();
+        if let Err(error) = written {
+            self.fail(state, &error);
+            return None;
+        }
+        self.size.store(file.log.size(), Ordering::Relaxed);
+        state.file = Some(file);
+        let was_clean = state.pace.written() == state.pace.synced();
+        state.pace.wrote(end, Clock.now().mono_ms);
+        keep_spare(&mut state.spare, frames);
+        self.publish(&mut state);
+        // Otherwise the thread that syncs knows already when it is due, and a write costs no switch.
+        if was_clean {
+            self.sync_work.notify_one();
+        }
+        self.progress.notify_all();
+        Some(state)
+    }
+
+    /// The thread `log`.
+    fn write_loop(&self) {
+        let mut waited = false;
+        let mut state = self.state.lock();
         loop {
-            let mut state = self.state.lock();
-            while state.queue.is_empty() && !state.stopping {
-                self.work.wait(&mut state);
-            }
-            if state.queue.is_empty() {
-                break;
-            }
-            self.wait_for_slow_sync(&mut state);
-            let frames = std::mem::take(&mut state.queue);
-            let (end, policy) = (state.end, state.policy);
-            drop(state);
-            let mut done = log.append(&mut *disk, &frames);
-            if done.is_ok() {
-                self.size.store(log.size(), Ordering::Relaxed);
-                self.written.store(end, Ordering::Release);
-            }
-            if done.is_ok() && policy == SyncPolicy::Always {
-                done = self.timed_sync(|| log.sync(&mut *disk));
-                if done.is_ok() {
-                    self.synced.fetch_max(end, Ordering::Release);
-                }
-            }
-            if let Err(error) = done {
-                self.fail(&error, policy);
+            if state.failure.is_some() {
                 return;
             }
-            self.wake(frames);
-        }
-        // The last word before the end: whatever the policy, nothing is left to chance.
-        if let Err(error) = log.sync(&mut *disk) {
-            tracing::error!(%error, "cannot sync the log at the end");
-        }
-    }
-
-    fn wait_for_slow_sync(&self, state: &mut parking_lot::MutexGuard<'_, State>) {
-        let too_long = |state: &State| {
-            let patience = SYNC_PATIENCE.as_nanos() as u64;
-            state.syncing_since_ns.is_some_and(|since| Clock.stopwatch_ns().saturating_sub(since) > patience)
-        };
-        if too_long(state) {
-            state.delayed_syncs += 1;
-            tracing::warn!("syncing the log takes more than two seconds; writes wait for the disk");
-            while state.syncing_since_ns.is_some() && state.failure.is_none() {
-                self.progress.wait(state);
+            let now_ms = Clock.now().mono_ms;
+            let may_sync = state.pace.policy() == SyncPolicy::Always
+                && state.pace.sync_due_ms(now_ms).is_some_and(|due| due <= now_ms);
+            match state.file.take() {
+                Some(file) if state.pace.may_write(now_ms) => match self.write_once(state, file) {
+                    Some(again) => state = again,
+                    None => return,
+                },
+                Some(mut file) if may_sync => {
+                    let LogFile { disk, log } = &mut file;
+                    match self.sync_with(state, || log.sync(&mut **disk)) {
+                        Some(again) => state = again,
+                        None => return,
+                    }
+                    state.file = Some(file);
+                }
+                Some(mut file) if state.stopping && state.queue.is_empty() && !state.pace.is_syncing() => {
+                    // The last word before the end: whatever the policy, nothing is left to chance.
+                    if let Err(error) = file.log.sync(&mut *file.disk) {
+                        tracing::error!(%error, "cannot sync the log at the end");
+                    }
+                    return;
+                }
+                file => {
+                    state.file = file;
+                    let waits = state.pace.waits_for_disk(now_ms) && !state.queue.is_empty();
+                    if waits && !waited {
+                        state.delayed_syncs += 1;
+                        tracing::warn!(
+                            "syncing the log takes more than two seconds; writes wait for the disk"
+                        );
+                    }
+                    waited = waits;
+                    self.work.wait(&mut state);
+                }
             }
         }
     }
 
-    fn timed_sync(&self, sync: impl FnOnce() -> std::io::Result<()>) -> std::io::Result<()> {
+    /// Syncs what is written; `None` if that fails.
+    fn sync_with<'a>(
+        &'a self,
+        mut state: MutexGuard<'a, State>,
+        sync: impl FnOnce() -> io::Result<()>,
+    ) -> Option<MutexGuard<'a, State>> {
+        state.pace.sync_begins(Clock.now().mono_ms);
+        drop(state);
         let start = Clock.stopwatch_ns();
-        let result = sync();
+        let synced = sync();
         let us = (Clock.stopwatch_ns() - start) / 1000;
-        let bucket = SYNC_BUCKETS_US.iter().position(|&end| us <= end).unwrap_or(SYNC_BUCKETS_US.len());
         let mut state = self.state.lock();
+        if let Err(error) = synced {
+            self.fail(state, &error);
+            return None;
+        }
+        let bucket = SYNC_BUCKETS_US.iter().position(|&end| us <= end).unwrap_or(SYNC_BUCKETS_US.len());
         state.sync_durations[bucket] += 1;
         state.sync_total_us += us;
-        result
+        state.pace.sync_ends();
+        self.publish(&mut state);
+        Some(state)
     }
 
-    /// Wakes all whose offset is safe now, and keeps the buffer.
-    fn wake(&self, frames: Vec<u8>) {
-        let mut state = self.state.lock();
-        keep_spare(&mut state.spare, frames);
-        let safe = self.safe_offset();
-        let mut ready = Vec::new();
+    /// Says how far everything is safe, and wakes those who waited for it.
+    fn publish(&self, state: &mut State) {
+        let safe = state.pace.safe();
+        self.safe.store(safe, Ordering::Release);
         state.waiting.retain(|(offset, waker)| {
-            let is_safe = *offset <= safe;
-            if is_safe {
-                ready.push(waker.clone());
+            if *offset <= safe {
+                waker.wake_by_ref();
             }
-            !is_safe
+            *offset > safe
         });
-        drop(state);
-        ready.into_iter().for_each(Waker::wake);
-        self.sync_work.notify_one();
-        self.progress.notify_all();
     }
 
+    /// The thread `log-sync`.
     fn sync_loop(&self, syncer: &dyn Syncer) {
-        loop {
-            let mut state = self.state.lock();
-            let target = loop {
-                if state.stopping || state.failure.is_some() {
-                    return;
-                }
-                let target = self.written.load(Ordering::Acquire);
-                if state.policy == SyncPolicy::EverySecond && target > self.synced.load(Ordering::Acquire) {
-                    break target;
-                }
-                self.sync_work.wait(&mut state);
-            };
-            let began = Clock.stopwatch_ns();
-            state.syncing_since_ns = Some(began);
-            drop(state);
-            let result = self.timed_sync(|| syncer.sync());
-            self.state.lock().syncing_since_ns = None;
-            self.progress.notify_all();
-            match result {
-                Ok(()) => {
-                    self.synced.fetch_max(target, Ordering::Release);
-                }
-                Err(error) => {
-                    self.fail(&error, SyncPolicy::EverySecond);
-                    return;
-                }
-            }
-            self.rest_of_second(began);
-        }
-    }
-
-    /// Sleeps until a second after `began_ns`, unless the threads are told to stop.
-    fn rest_of_second(&self, began_ns: u64) {
         let mut state = self.state.lock();
-        while !state.stopping {
-            let elapsed = Duration::from_nanos(Clock.stopwatch_ns().saturating_sub(began_ns));
-            let Some(left) = Duration::from_secs(1).checked_sub(elapsed) else { return };
-            self.sync_rest.wait_for(&mut state, left);
+        loop {
+            if state.stopping || state.failure.is_some() {
+                return;
+            }
+            let now_ms = Clock.now().mono_ms;
+            let due =
+                state.pace.sync_due_ms(now_ms).filter(|_| state.pace.policy() == SyncPolicy::EverySecond);
+            match due {
+                Some(due) if due <= now_ms => match self.sync_with(state, || syncer.sync()) {
+                    Some(again) => {
+                        state = again;
+                        // What was handed over meanwhile waits for somebody to write it.
+                        if !state.queue.is_empty() || state.stopping {
+                            self.work.notify_one();
+                        }
+                    }
+                    None => return,
+                },
+                Some(due) => {
+                    self.sync_work.wait_for(&mut state, Duration::from_millis(due - now_ms));
+                }
+                None => self.sync_work.wait(&mut state),
+            }
         }
     }
 
     /// Ends all hope: nobody who waits is ever told that it is safe.
-    fn fail(&self, error: &std::io::Error, policy: SyncPolicy) {
+    fn fail(&self, mut state: MutexGuard<'_, State>, error: &io::Error) {
         tracing::error!(%error, "cannot write the log");
-        if policy == SyncPolicy::Always {
+        if state.pace.policy() == SyncPolicy::Always {
             tracing::error!(
                 "appendfsync is always: ending, so that nothing is acknowledged that is not on disk"
             );
             exit::now(exit::IO_ERROR);
         }
-        let mut state = self.state.lock();
         let text = error.to_string();
+        state.pace.fail();
         state.failure = Some(text.clone());
         let waiting = std::mem::take(&mut state.waiting);
         let act = state.on_failure.take();
@@ -401,6 +409,7 @@ impl LogDoor {
             act(text);
         }
         waiting.into_iter().for_each(|(_, waker)| waker.wake());
+        self.work.notify_all();
         self.sync_work.notify_all();
         self.progress.notify_all();
     }
@@ -419,7 +428,6 @@ impl LogThreads {
         self.door.state.lock().stopping = true;
         self.door.work.notify_all();
         self.door.sync_work.notify_all();
-        self.door.sync_rest.notify_all();
         for thread in self.threads {
             if thread.join().is_err() {
                 tracing::error!("a log thread ended with a panic");

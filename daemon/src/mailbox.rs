@@ -3,9 +3,12 @@
 //! Law: what is in a mailbox goes out before the replies to requests that are executed later, and after those executed
 //! earlier. A client that does not read is cut off at the limit of its class; it never costs more memory than that.
 
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::Waker;
 
 use parking_lot::Mutex;
+use pbj_store::engine::ConnectionGauges;
 
 /// Limits of the bytes that may wait for a client (`client-output-buffer-limit`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -18,10 +21,33 @@ pub struct OutputLimit {
     pub soft_ms: u64,
 }
 
+/// The limits of all classes of clients.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OutputLimits {
+    /// Clients that only get replies.
+    pub normal: OutputLimit,
+    /// Those who get everything: replicas and monitors.
+    pub replica: OutputLimit,
+    /// Listeners.
+    pub pubsub: OutputLimit,
+}
+
+impl OutputLimits {
+    /// The limit of a class by name.
+    pub fn of(&self, class: &str) -> OutputLimit {
+        match class {
+            "pubsub" => self.pubsub,
+            "replica" => self.replica,
+            _ => self.normal,
+        }
+    }
+}
+
 /// The mailbox of one connection.
 #[derive(Debug, Default)]
 pub struct Mailbox {
     inner: Mutex<Inner>,
+    gauges: Arc<ConnectionGauges>,
 }
 
 #[derive(Debug, Default)]
@@ -32,6 +58,9 @@ struct Inner {
     /// The client waits no longer.
     resumed: bool,
     close: bool,
+    /// Nobody waits for the client to read what was sent.
+    cut: bool,
+    limit: Option<OutputLimit>,
     above_soft_since: Option<u64>,
     waker: Option<Waker>,
 }
@@ -50,12 +79,18 @@ pub struct Mail {
 }
 
 impl Mailbox {
+    /// The mailbox of a connection with these gauges.
+    pub fn new(gauges: Arc<ConnectionGauges>) -> Self {
+        Self { inner: Mutex::default(), gauges }
+    }
+
     /// A reply to a client that waited.
     pub fn reply(&self, bytes: &[u8], offset: u64) {
         let mut inner = self.inner.lock();
         inner.bytes.extend_from_slice(bytes);
         inner.offset = inner.offset.max(offset);
         inner.resumed = true;
+        self.gauges.mail.store(inner.bytes.len(), Ordering::Relaxed);
         inner.wake();
     }
 
@@ -66,7 +101,9 @@ impl Mailbox {
             return;
         }
         inner.bytes.extend_from_slice(bytes);
-        let len = inner.bytes.len();
+        inner.limit = Some(limit);
+        self.gauges.mail.store(inner.bytes.len(), Ordering::Relaxed);
+        let len = self.gauges.output();
         let above_soft = limit.soft > 0 && len > limit.soft;
         let since = if above_soft { *inner.above_soft_since.get_or_insert(mono_ms) } else { mono_ms };
         if !above_soft {
@@ -76,6 +113,7 @@ impl Mailbox {
             tracing::warn!(bytes = len, "a client does not read its messages and is cut off");
             inner.bytes = Vec::new();
             inner.close = true;
+            inner.cut = true;
         }
         inner.wake();
     }
@@ -85,6 +123,26 @@ impl Mailbox {
         let mut inner = self.inner.lock();
         inner.close = true;
         inner.wake();
+    }
+
+    /// Closes the connection, whether or not the client reads what was sent.
+    pub fn cut(&self) {
+        let mut inner = self.inner.lock();
+        inner.close = true;
+        inner.cut = true;
+        inner.wake();
+    }
+
+    /// Whether the connection is to end although something is not sent yet; if not, remembers whom to wake.
+    pub fn is_cut(&self, waker: &Waker) -> bool {
+        let mut inner = self.inner.lock();
+        inner.waker = Some(waker.clone());
+        inner.cut
+    }
+
+    /// The limit of the class that the last message came under.
+    pub fn limit(&self) -> Option<OutputLimit> {
+        self.inner.lock().limit
     }
 
     /// Takes what there is. Without mail, remembers whom to wake.
@@ -98,7 +156,11 @@ impl Mailbox {
             }
             return None;
         }
-        inner.above_soft_since = None;
+        // What is taken is not read yet: whoever sends it counts it from here on.
+        if self.gauges.output.load(Ordering::Relaxed) == 0 {
+            inner.above_soft_since = None;
+        }
+        self.gauges.mail.store(0, Ordering::Relaxed);
         Some(Mail {
             bytes: std::mem::take(&mut inner.bytes),
             offset: inner.offset,

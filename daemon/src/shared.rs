@@ -1,44 +1,57 @@
 //! What all threads of the daemon share: the engine behind its lock, mailboxes, the log.
 //!
 //! Law: whoever holds the lock executes, delivers what came out to mailboxes, and notes the offset, in this order; so
-//! that mail and frames have one order. Nothing else happens under the lock.
+//! that mail and frames have one order. Nothing else happens under the lock. A script may hold it for long: who must not
+//! wait for that uses [`Shared::with_engine`], or tries (`busy.rs` has the story).
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use parking_lot::{Mutex, MutexGuard};
+use pbj_store::config::Config;
 use pbj_store::engine::{ClientId, Engine, Executed, Output, Peer, Requests, Step};
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 
+use crate::busy::{Busy, Note, Reached};
 use crate::clock::Clock;
+use crate::control::{Control, Controller};
 use crate::host::Traffic;
 use crate::log_writer::LogDoor;
-use crate::mailbox::{Mailbox, OutputLimit};
+use crate::mailbox::{Mailbox, OutputLimits};
+use crate::{rewrite, users_file};
 
-/// Something for the thread that controls the daemon.
-#[derive(Debug)]
-pub enum Control {
-    /// End the process; a client asked for it.
-    Shutdown {
-        /// End even if something fails.
-        force: bool,
-    },
-    /// Directives of the configuration changed.
-    ConfigChanged(Vec<&'static str>),
-}
-
-/// The engine and those who are connected to it.
+/// The engine.
 pub struct Core {
     /// The engine.
     pub engine: Engine,
-    mailboxes: HashMap<ClientId, Arc<Mailbox>>,
+}
+
+/// How long the timer waits for the engine.
+const TIMER_PATIENCE: Duration = Duration::from_millis(20);
+
+/// A registered connection.
+pub struct Connected {
+    /// Its number.
+    pub client: ClientId,
+    /// What others send to it.
+    pub mailbox: Arc<Mailbox>,
+    /// Longest string in bytes.
+    pub bulk_max: usize,
+    /// It need not authenticate.
+    pub authenticated: bool,
 }
 
 /// What all threads share.
 pub struct Shared {
     core: Mutex<Core>,
+    /// Of those who are connected.
+    mailboxes: Mutex<HashMap<ClientId, Arc<Mailbox>>>,
+    /// How the engine is reached while a script runs.
+    pub busy: Arc<Busy>,
     /// The clock.
     pub clock: Clock,
     /// The log, if it is on.
@@ -49,20 +62,37 @@ pub struct Shared {
     pub timer: Notify,
     /// When the timer wakes next, in monotonic milliseconds.
     pub armed_ms: AtomicU64,
-    /// Set when the daemon ends.
-    pub stopping: AtomicBool,
-    /// Told when the daemon ends.
-    pub stop: Notify,
-    /// Limits of messages that wait for listeners.
-    pub listener_limit: Mutex<OutputLimit>,
+    /// Cancelled when the daemon ends.
+    pub stop: CancellationToken,
+    /// All data is loaded: clients are served.
+    pub ready: AtomicBool,
+    /// Most bytes that a request may take while it comes in.
+    pub query_max: AtomicUsize,
+    /// Limits of what waits for clients, by class.
+    pub limits: Mutex<OutputLimits>,
     /// How often the timer has run: the watchdog looks at it.
     pub timer_runs: AtomicU64,
-    control: mpsc::UnboundedSender<Control>,
+    control: Controller,
     reload: Mutex<Option<Reload>>,
+    reconfigure: Mutex<Option<Reconfigure>>,
+    /// The file of the configuration, for CONFIG REWRITE.
+    pub config_file: Option<PathBuf>,
 }
 
 /// Loads all data again, from the log: DEBUG LOADAOF.
 pub type Reload = Box<dyn FnMut(&mut Engine) -> Result<(), String> + Send>;
+
+/// Brings directives that changed into the world.
+pub type Reconfigure = Box<dyn FnMut(&Config, &[&'static str]) -> Result<(), ConfigRefusal> + Send>;
+
+/// Why a directive cannot be changed.
+#[derive(Clone, Debug)]
+pub struct ConfigRefusal {
+    /// The directive.
+    pub name: &'static str,
+    /// Why.
+    pub reason: String,
+}
 
 impl Shared {
     /// Shares an engine. What needs control is sent to `control`.
@@ -70,22 +100,34 @@ impl Shared {
         engine: Engine,
         log: Option<Arc<LogDoor>>,
         traffic: Arc<Traffic>,
-        control: mpsc::UnboundedSender<Control>,
+        busy: Arc<Busy>,
+        control: Controller,
+        stop: CancellationToken,
     ) -> Self {
         Self {
-            core: Mutex::new(Core { engine, mailboxes: HashMap::new() }),
+            core: Mutex::new(Core { engine }),
+            mailboxes: Mutex::new(HashMap::new()),
+            busy,
             clock: Clock,
             log,
             traffic,
             timer: Notify::new(),
             armed_ms: AtomicU64::new(u64::MAX),
-            stopping: AtomicBool::new(false),
-            stop: Notify::new(),
-            listener_limit: Mutex::new(OutputLimit::default()),
+            stop,
+            ready: AtomicBool::new(false),
+            query_max: AtomicUsize::new(usize::MAX),
+            limits: Mutex::new(OutputLimits::default()),
             timer_runs: AtomicU64::new(0),
             control,
             reload: Mutex::new(None),
+            reconfigure: Mutex::new(None),
+            config_file: None,
         }
+    }
+
+    /// Says how changes of the configuration reach the world.
+    pub fn set_reconfigure(&self, reconfigure: Reconfigure) {
+        *self.reconfigure.lock() = Some(reconfigure);
     }
 
     /// Says how DEBUG LOADAOF works.
@@ -98,66 +140,157 @@ impl Shared {
         self.core.lock()
     }
 
+    /// Does something short with the engine, even while a script runs; then it must touch no data.
+    pub fn with_engine<R: Send + 'static>(
+        self: &Arc<Self>,
+        work: impl FnOnce(&mut Engine) -> R + Clone + Send + 'static,
+    ) -> R {
+        if let Some(mut core) = self.core.try_lock() {
+            return self.do_with(&mut core.engine, work);
+        }
+        let (sender, receiver) = std::sync::mpsc::sync_channel(1);
+        let (shared, again) = (Arc::clone(self), work.clone());
+        let note = Note::new(move |engine| {
+            // Whoever asked waits for this.
+            let _ = sender.send(shared.do_with(engine, work));
+        });
+        match self.busy.lock_or_leave(|patience| self.core.try_lock_for(patience), &note, &receiver) {
+            Reached::Lock(mut core) => self.do_with(&mut core.engine, again),
+            Reached::Answer(answer) => answer,
+            Reached::Nothing => self.do_with(&mut self.core.lock().engine, again),
+        }
+    }
+
+    fn do_with<R>(&self, engine: &mut Engine, work: impl FnOnce(&mut Engine) -> R) -> R {
+        let result = work(engine);
+        self.deliver(engine);
+        result
+    }
+
     /// Registers a connection.
-    pub fn connect(&self, peer: Peer) -> (ClientId, Arc<Mailbox>) {
-        let mut core = self.core.lock();
-        let client = core.engine.connect(self.clock.now(), peer);
-        let mailbox = Arc::new(Mailbox::default());
-        core.mailboxes.insert(client, Arc::clone(&mailbox));
-        (client, mailbox)
+    pub fn connect(self: &Arc<Self>, peer: Peer) -> Connected {
+        let now = self.clock.now();
+        let mailbox = Arc::new(Mailbox::new(Arc::clone(&peer.gauges)));
+        let (client, bulk_max, authenticated) = self.with_engine(move |engine| {
+            let client = engine.connect(now, peer);
+            (client, engine.config().bulk_max(), engine.is_authenticated(client))
+        });
+        self.mailboxes.lock().insert(client, Arc::clone(&mailbox));
+        if self.stop.is_cancelled() {
+            mailbox.close();
+        }
+        Connected { client, mailbox, bulk_max, authenticated }
     }
 
     /// Forgets a connection.
-    pub fn disconnect(&self, client: ClientId) {
-        let mut core = self.core.lock();
-        core.engine.forget(client);
-        core.mailboxes.remove(&client);
-        self.deliver(&mut core);
+    pub fn disconnect(self: &Arc<Self>, client: ClientId) {
+        self.mailboxes.lock().remove(&client);
+        self.with_engine(move |engine| engine.forget(client));
     }
 
     /// Runs requests of a client. Mail that came before goes to `out` first.
     pub fn execute(
+        self: &Arc<Self>,
+        client: ClientId,
+        requests: &Requests<'_>,
+        mailbox: &Mailbox,
+        out: &mut Vec<u8>,
+    ) -> Executed {
+        let Some(mut core) = self.core.try_lock() else {
+            return self.execute_or_be_told(client, requests, mailbox, out);
+        };
+        self.execute_with(&mut core, client, requests, mailbox, out)
+    }
+
+    /// Runs requests once the engine is to be had; while a script runs for long, the client is told so instead.
+    fn execute_or_be_told(
+        self: &Arc<Self>,
+        client: ClientId,
+        requests: &Requests<'_>,
+        mailbox: &Mailbox,
+        out: &mut Vec<u8>,
+    ) -> Executed {
+        // In most cases somebody else is just about to be done.
+        if let Some(mut core) = self.core.try_lock_for(Duration::from_millis(5)) {
+            return self.execute_with(&mut core, client, requests, mailbox, out);
+        }
+        let (sender, receiver) = std::sync::mpsc::sync_channel(1);
+        let (shared, copy) = (Arc::clone(self), requests.to_owned());
+        let note = Note::new(move |engine| {
+            let mut out = Vec::new();
+            let executed = engine.execute_while_busy(shared.clock.now(), client, &copy.requests(), &mut out);
+            shared.deliver(engine);
+            // Whoever asked waits for this.
+            let _ = sender.send((executed, out));
+        });
+        match self.busy.lock_or_leave(|patience| self.core.try_lock_for(patience), &note, &receiver) {
+            Reached::Lock(mut core) => self.execute_with(&mut core, client, requests, mailbox, out),
+            Reached::Nothing => Executed { close: true, ..Executed::default() },
+            Reached::Answer((mut executed, bytes)) => {
+                let mail = mailbox.take(None).unwrap_or_default();
+                out.extend_from_slice(&mail.bytes);
+                out.extend_from_slice(&bytes);
+                executed.close |= mail.close;
+                executed.offset = mail.offset;
+                executed
+            }
+        }
+    }
+
+    fn execute_with(
         &self,
+        core: &mut Core,
         client: ClientId,
         requests: &Requests<'_>,
         mailbox: &Mailbox,
         out: &mut Vec<u8>,
     ) -> Executed {
         let now = self.clock.now();
-        let mut core = self.core.lock();
         let mail = mailbox.take(None).unwrap_or_default();
         out.extend_from_slice(&mail.bytes);
         let mut executed = core.engine.execute(now, client, requests, out);
+        self.busy.script_is_over();
         executed.close |= mail.close;
-        self.deliver(&mut core);
+        self.deliver(&mut core.engine);
         // Under `always` a reply also waits for what it has seen others write; otherwise only for its own writes.
         let depends = executed.wrote || self.log.as_ref().is_some_and(|log| log.is_always());
         if !depends {
             executed.offset = 0;
         }
         executed.offset = executed.offset.max(mail.offset);
-        self.note_deadline(&core);
+        self.note_deadline(core);
         executed
     }
 
     /// Runs what is due, and returns when something is due next, in monotonic milliseconds.
     pub fn tick(&self) -> Option<u64> {
-        let mut core = self.core.lock();
+        let Some(mut core) = self.core.try_lock_for(TIMER_PATIENCE) else {
+            // A script runs; what is due is due when it is over.
+            if self.busy.is_slow() {
+                self.timer_runs.fetch_add(1, Ordering::Relaxed);
+            }
+            return Some(self.clock.now().mono_ms + TIMER_PATIENCE.as_millis() as u64);
+        };
         core.engine.tick(self.clock.now());
-        self.deliver(&mut core);
+        self.deliver(&mut core.engine);
         self.timer_runs.fetch_add(1, Ordering::Relaxed);
         core.engine.deadline()
     }
 
-    /// Hands the frames that gathered to the log.
-    pub fn flush(&self) {
-        let Some(log) = &self.log else { return };
-        let mut core = self.core.lock();
+    /// Hands the frames that gathered to the log; says whether it could. While a script runs for long it cannot.
+    pub fn flush(&self) -> bool {
+        let Some(log) = &self.log else { return true };
+        let locked =
+            if self.busy.is_slow() { self.core.try_lock() } else { self.core.try_lock_for(TIMER_PATIENCE) };
+        let Some(mut core) = locked else { return false };
         if core.engine.has_frames() {
             let frames = core.engine.fetch_frames(log.spare());
             // Under the lock, so that frames of two threads cannot change places.
             log.submit(frames, core.engine.offset());
         }
+        drop(core);
+        log.write();
+        true
     }
 
     fn note_deadline(&self, core: &Core) {
@@ -169,86 +302,116 @@ impl Shared {
     }
 
     /// Brings what the engine wants done to those who do it.
-    fn deliver(&self, core: &mut Core) {
-        while core.engine.has_outputs() {
-            let offset = core.engine.offset();
-            for output in core.engine.take_outputs() {
+    fn deliver(&self, engine: &mut Engine) {
+        while engine.has_outputs() {
+            let offset = engine.offset();
+            let outputs = engine.take_outputs();
+            let mailboxes = self.mailboxes.lock();
+            let mut steps = Vec::new();
+            for output in outputs {
                 match output {
                     Output::Reply { client, bytes } => {
-                        if let Some(mailbox) = core.mailboxes.get(&client) {
+                        if let Some(mailbox) = mailboxes.get(&client) {
                             mailbox.reply(&bytes, offset);
                         }
                     }
-                    Output::Push { client, bytes } => {
-                        if let Some(mailbox) = core.mailboxes.get(&client) {
-                            mailbox.push(&bytes, *self.listener_limit.lock(), core.engine.now().mono_ms);
+                    Output::Push { client, bytes, .. } => {
+                        if let Some(mailbox) = mailboxes.get(&client) {
+                            let limit = self.limits.lock().of(engine.class_of(client));
+                            mailbox.push(&bytes, limit, engine.now().mono_ms);
                         }
                     }
                     Output::Close { client } => {
-                        if let Some(mailbox) = core.mailboxes.get(&client) {
-                            mailbox.close();
+                        if let Some(mailbox) = mailboxes.get(&client) {
+                            mailbox.cut();
                         }
                     }
-                    Output::Step { client, step } => self.step(core, client, step),
+                    Output::Step { client, step } => steps.push((client, step)),
                 }
             }
+            drop(mailboxes);
+            steps.into_iter().for_each(|(client, step)| self.step(engine, client, step));
         }
     }
 
-    fn step(&self, core: &mut Core, client: Option<ClientId>, step: Step) {
+    fn step(&self, engine: &mut Engine, client: Option<ClientId>, step: Step) {
         let result = match step {
             Step::Stall(us) => {
                 // The point of DEBUG SLEEP: nobody else does anything meanwhile.
                 std::thread::sleep(Duration::from_micros(us));
                 Ok(())
             }
-            Step::ReloadLog => self.reload_log(core),
+            Step::ReloadLog => self.reload_log(engine),
             Step::Shutdown { force, .. } => {
-                self.send_control(Control::Shutdown { force });
+                self.control.ask(Control::Shutdown { force });
                 return; // The reply is the end of the connection.
             }
-            Step::ConfigChanged(names) => {
-                self.send_control(Control::ConfigChanged(names));
+            Step::Log(text) => {
+                tracing::warn!("DEBUG LOG: {text}");
                 Ok(())
             }
+            Step::RewriteConfig { all } => self.rewrite_config(engine, all),
+            Step::SaveUsers => users_file::save(engine),
+            Step::LoadUsers => users_file::load(engine, client),
+            Step::ConfigChanged { names, before } => self.reconfigure(engine, &names, before),
         };
         if let Some(client) = client {
-            core.engine.finish_step(client, &result.map_err(pbj_store::command::Fault::other));
+            engine.finish_step(client, &result.map_err(pbj_store::command::Fault::other));
         }
     }
 
-    fn send_control(&self, control: Control) {
-        if self.control.send(control).is_err() {
-            tracing::debug!("nobody controls the daemon any more");
-        }
+    fn rewrite_config(&self, engine: &Engine, all: bool) -> Result<(), String> {
+        let file = self.config_file.as_deref().ok_or("The server is running without a config file")?;
+        rewrite::rewrite(file, engine, all).map_err(|error| format!("Rewriting config file: {error}"))
     }
 
-    fn reload_log(&self, core: &mut Core) -> Result<(), String> {
+    /// Brings a change of the configuration into the world, or takes it back.
+    fn reconfigure(
+        &self,
+        engine: &mut Engine,
+        names: &[&'static str],
+        before: Box<Config>,
+    ) -> Result<(), String> {
+        let mut reconfigure = self.reconfigure.lock();
+        let Some(reconfigure) = reconfigure.as_mut() else { return Ok(()) };
+        reconfigure(engine.config(), names).map_err(|ConfigRefusal { name, reason }| {
+            tracing::warn!("the configuration stays as it is: '{name}': {reason}");
+            engine.set_config(*before);
+            format!("CONFIG SET failed (possibly related to argument '{name}') - {reason}")
+        })
+    }
+
+    /// Changes the configuration, as CONFIG SET does.
+    ///
+    /// # Errors
+    /// The world does not allow it; everything is as before then.
+    pub fn change_config(&self, config: Config, names: &[&'static str]) -> Result<(), String> {
+        let mut core = self.core.lock();
+        let before = Box::new(core.engine.config().clone());
+        core.engine.set_config(config);
+        self.reconfigure(&mut core.engine, names, before)
+    }
+
+    fn reload_log(&self, engine: &mut Engine) -> Result<(), String> {
         let Some(log) = &self.log else { return Err("The append only file is off".to_owned()) };
-        if core.engine.has_frames() {
-            let frames = core.engine.fetch_frames(log.spare());
-            log.submit(frames, core.engine.offset());
+        if engine.has_frames() {
+            let frames = engine.fetch_frames(log.spare());
+            log.submit(frames, engine.offset());
         }
-        if !log.wait_written(core.engine.offset()) {
+        if !log.wait_written(engine.offset()) {
             return Err("Error trying to load the AOF file, check the log for details".to_owned());
         }
         let mut reload = self.reload.lock();
         let Some(reload) = reload.as_mut() else { return Err("The log cannot be loaded again".to_owned()) };
-        reload(&mut core.engine)
+        reload(engine)
     }
 
-    /// Ends the daemon: everybody who waits for [`Self::stopped`] is told.
+    /// Ends the daemon: no new connections, and those there are end with the reply they are at.
     pub fn request_stop(&self) {
-        self.stopping.store(true, Ordering::Relaxed);
-        self.stop.notify_waiters();
+        self.ready.store(false, Ordering::Relaxed);
+        self.busy.stop();
+        self.stop.cancel();
+        self.mailboxes.lock().values().for_each(|mailbox| mailbox.close());
         self.timer.notify_one();
-    }
-
-    /// Waits until the daemon ends.
-    pub async fn stopped(&self) {
-        let told = self.stop.notified();
-        if !self.stopping.load(Ordering::Relaxed) {
-            told.await;
-        }
     }
 }

@@ -11,7 +11,7 @@ const SLEEP_MAX: Duration = Duration::from_secs(1);
 
 /// Runs the timer until the daemon ends.
 pub async fn run(shared: Arc<Shared>) {
-    while !shared.stopping.load(Ordering::Relaxed) {
+    while !shared.stop.is_cancelled() {
         let deadline = shared.tick();
         shared.flush();
         let now = shared.clock.now().mono_ms;

@@ -1,0 +1,63 @@
+//! What the thread that controls the daemon is asked for, by clients and by signals.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tokio::sync::mpsc;
+
+/// Something to do for the thread that controls the daemon.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Control {
+    /// End the process.
+    Shutdown {
+        /// End even if something fails.
+        force: bool,
+    },
+    /// Read the configuration file again.
+    Reload,
+    /// Open the log file again, and write down what is going on.
+    Report,
+}
+
+/// Asks for things.
+#[derive(Clone, Debug)]
+pub struct Controller {
+    sender: mpsc::UnboundedSender<Control>,
+    ending: Arc<AtomicBool>,
+}
+
+/// What was asked for.
+#[derive(Debug)]
+pub struct Controls {
+    receiver: mpsc::UnboundedReceiver<Control>,
+}
+
+/// A way from those who ask to the one who does.
+pub fn channel() -> (Controller, Controls) {
+    let (sender, receiver) = mpsc::unbounded_channel();
+    (Controller { sender, ending: Arc::default() }, Controls { receiver })
+}
+
+impl Controller {
+    /// Asks.
+    pub fn ask(&self, control: Control) {
+        if matches!(control, Control::Shutdown { .. }) {
+            self.ending.store(true, Ordering::Relaxed);
+        }
+        if self.sender.send(control).is_err() {
+            tracing::debug!("nobody controls the daemon any more");
+        }
+    }
+
+    /// Whether the end was asked for: a long start gives up.
+    pub fn is_ending(&self) -> bool {
+        self.ending.load(Ordering::Relaxed)
+    }
+}
+
+impl Controls {
+    /// What is asked for next; `None` when nobody is left who could ask.
+    pub async fn next(&mut self) -> Option<Control> {
+        self.receiver.recv().await
+    }
+}

@@ -1,0 +1,78 @@
+//! Directives that change while the daemon runs, as far as something outside of the engine follows them.
+//!
+//! Law: called under the lock of the engine; so it does nothing that takes long, and never locks the engine.
+
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use pbj_store::config::Config;
+use pbj_store::durable::SyncPolicy;
+
+use crate::doors::Doors;
+use crate::log_writer::LogDoor;
+use crate::logging::Logging;
+use crate::mailbox::{OutputLimit, OutputLimits};
+use crate::shared::{ConfigRefusal, Shared};
+
+/// What redis-server answers when an address cannot be had.
+const CANNOT_LISTEN: &str = "Unable to listen on this port. Check server logs.";
+const CANNOT_BIND: &str = "Failed to bind to specified addresses.";
+
+/// Lets changes of the configuration reach these parts of the daemon.
+pub fn connect(shared: &Arc<Shared>, doors: Arc<Mutex<Doors>>, logging: Option<Logging>) {
+    let log = shared.log.clone();
+    let weak = Arc::downgrade(shared);
+    shared.set_reconfigure(Box::new(move |config, names| {
+        if let Some(name) = ["port", "bind"].into_iter().find(|name| names.contains(name)) {
+            rebind(&doors, config, name)?;
+        }
+        for name in names {
+            match *name {
+                "appendfsync" => set_policy(log.as_deref(), config),
+                "loglevel" => logging.iter().for_each(|logging| logging.set_level(config.text("loglevel"))),
+                "client-query-buffer-limit" => {
+                    if let Some(shared) = weak.upgrade() {
+                        let max = config.size("client-query-buffer-limit");
+                        shared.query_max.store(max, std::sync::atomic::Ordering::Relaxed);
+                    }
+                }
+                "client-output-buffer-limit" => {
+                    if let Some(shared) = weak.upgrade() {
+                        *shared.limits.lock() = output_limits(config);
+                    }
+                }
+                _ => {} // The engine follows it, or looks it up when it needs it.
+            }
+        }
+        Ok(())
+    }));
+}
+
+fn rebind(doors: &Mutex<Doors>, config: &Config, name: &'static str) -> Result<(), ConfigRefusal> {
+    doors.lock().rebind(config).map_err(|error| {
+        tracing::error!("{error}");
+        let reason = if name == "port" { CANNOT_LISTEN } else { CANNOT_BIND };
+        ConfigRefusal { name, reason: reason.to_owned() }
+    })
+}
+
+fn set_policy(log: Option<&LogDoor>, config: &Config) {
+    if let Some(log) = log {
+        log.set_policy(SyncPolicy::named(config.text("appendfsync")));
+    }
+}
+
+/// The limits of `client-output-buffer-limit`.
+pub fn output_limits(config: &Config) -> OutputLimits {
+    let words: Vec<&str> = config.text("client-output-buffer-limit").split_ascii_whitespace().collect();
+    let number = |text: &str| text.parse::<usize>().unwrap_or(0);
+    let limit = |class: &str| {
+        let group = words.chunks_exact(4).find(|group| group[0] == class);
+        group.map_or_else(OutputLimit::default, |group| OutputLimit {
+            hard: number(group[1]),
+            soft: number(group[2]),
+            soft_ms: number(group[3]) as u64 * 1000,
+        })
+    };
+    OutputLimits { normal: limit("normal"), replica: limit("slave"), pubsub: limit("pubsub") }
+}
