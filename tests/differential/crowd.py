@@ -1,0 +1,233 @@
+"""Several clients at once: waiting, listening, watching, transactions; what each gets, and in which order.
+
+Law: steps are done one after the other; after each of them every client is heard until it is quiet, so that what comes
+belongs to that step. Both servers must say the same to every client, except for the order of what is not one order
+(messages of one step to one client over several subscriptions).
+"""
+
+import random
+import select
+import time
+
+import known
+from compare import TIME_SLACK_MS, line, near, same
+from wire import Client, Closed, Silent, show
+
+CLIENTS = 4
+STEPS = 60
+QUIET_S = 0.003
+SHRINK_SECONDS = 40
+# What may come at any time, also between replies to pipelined requests.
+MESSAGES = (b"message", b"pmessage", b"smessage", b"invalidate")
+KEYS = ["l:0", "l:1", "z:0", "z:1"]
+CHANNELS = ["c:0", "c:1", "__keyspace@0__:l:0", "__keyevent@0__:lpush"]
+PATTERNS = ["c:*", "*", "__key*"]
+MODES = {
+    "plain": {"notify-keyspace-events": ""},
+    "events": {"notify-keyspace-events": "KEA"},
+    "all events": {"notify-keyspace-events": "KEAmn"},
+}
+
+
+class Difference(Exception):
+    """The servers do not agree."""
+
+    def __init__(self, text, at):
+        super().__init__(text)
+        self.at = at
+
+
+class Round:
+    """What one round does, so that it can be done again."""
+
+    def __init__(self, seed, _docs=None):
+        self.rng = random.Random(seed)
+        self.protocol = self.rng.choice([2, 3])
+        self.mode = self.rng.choice(list(MODES))
+        self.steps = [self.step() for _ in range(STEPS)]
+
+    def word(self, words):
+        return self.rng.choice(words).encode()
+
+    def step(self):
+        """A client and a request of it."""
+        client = self.rng.randrange(CLIENTS)
+        listen = client >= CLIENTS - 1 and self.rng.random() < 0.4
+        return client, self.listening() if listen else self.request()
+
+    def listening(self):
+        kind = self.rng.choice(["SUBSCRIBE", "SUBSCRIBE", "UNSUBSCRIBE", "PSUBSCRIBE", "PUNSUBSCRIBE", "SSUBSCRIBE"])
+        names = PATTERNS if kind[0] == "P" else CHANNELS
+        return [kind.encode(), *(self.word(names) for _ in range(self.rng.choice([0, 1, 2]) if "UN" in kind else 1))]
+
+    def request(self):
+        key, other = self.word(KEYS), self.word(KEYS)
+        lists, zsets = self.word(KEYS[:2]), self.word(KEYS[2:])
+        value = self.word(list("abc"))
+        side, side2 = self.word(["LEFT", "RIGHT"]), self.word(["LEFT", "RIGHT"])
+        waiting = [
+            [b"BLPOP", lists, other, b"0"], [b"BRPOP", lists, b"0"], [b"BLMOVE", lists, self.word(KEYS[:2]), side, side2, b"0"],
+            [b"BRPOPLPUSH", lists, self.word(KEYS[:2]), b"0"], [b"BLMPOP", b"0", b"2", lists, other, side, b"COUNT", b"2"],
+            [b"BZPOPMIN", zsets, b"0"], [b"BZPOPMAX", key, zsets, b"0"], [b"BZMPOP", b"0", b"1", zsets, b"MIN"],
+        ]
+        writing = [
+            [b"LPUSH", lists, value], [b"RPUSH", lists, value, b"d", b"e"], [b"RPUSH", key, value], [b"LPOP", lists],
+            [b"ZADD", zsets, b"1", value], [b"ZADD", zsets, b"1", value, b"2", b"d"], [b"ZPOPMIN", zsets], [b"DEL", key],
+            [b"RENAME", key, other], [b"SET", key, value], [b"LMOVE", lists, self.word(KEYS[:2]), side, side2],
+            [b"COPY", key, other], [b"FLUSHALL"], [b"SWAPDB", b"0", b"1"], [b"PEXPIRE", key, self.word(["100000", "-1"])], [b"LREM", lists, b"0", value],
+            [b"SADD", key, value], [b"GETSET", key, value], [b"APPEND", key, value], [b"INCR", key], [b"PERSIST", key],
+        ]
+        other_things = [
+            [b"MULTI"], [b"EXEC"], [b"EXEC"], [b"DISCARD"], [b"WATCH", key], [b"UNWATCH"], [b"PUBLISH", self.word(CHANNELS), value],
+            [b"SPUBLISH", self.word(CHANNELS), value], [b"PING"], [b"PUBSUB", b"NUMSUB", *(c.encode() for c in CHANNELS)],
+            [b"PUBSUB", b"NUMPAT"], [b"EXISTS", key, other], [b"LRANGE", lists, b"0", b"-1"], [b"GET", key], [b"RESET"],
+            [b"SELECT", self.word(["0", "0", "1"])], [b"CLIENT", b"UNBLOCK", b"@%d" % self.rng.randrange(CLIENTS), self.word(["TIMEOUT", "ERROR"])],
+            [b"CLIENT", b"TRACKING", self.word(["ON", "OFF"])], [b"CLIENT", b"TRACKING", b"ON", b"BCAST"], [b"CLIENT", b"TRACKINGINFO"],
+        ]
+        family = self.rng.choices([waiting, writing, other_things], [25, 45, 30])[0]
+        return self.rng.choice(family)
+
+    def run(self, peers, steps):
+        crowds = [Crowd(peer, self.protocol, MODES[self.mode]) for peer in peers]
+        try:
+            for at, (client, args) in enumerate(steps):
+                for crowd in crowds:
+                    crowd.send(client, args)
+                heard = hear(crowds)
+                self.judge(at, client, args, heard)
+            self.judge_end(crowds, len(steps))
+        finally:
+            for crowd in crowds:
+                crowd.close()
+
+    def judge(self, at, client, args, heard):
+        for number, (a, b) in enumerate(zip(*heard)):
+            if not alike(args, a, b):
+                text = f"  client {number} after client {client} said {line(args)}\n    reference: {tell(a)}\n    ours:      {tell(b)}"
+                raise Difference(text, at)
+
+    def judge_end(self, crowds, at):
+        digests = [crowd.control.call("DEBUG", "DIGEST") for crowd in crowds]
+        if digests[0] != digests[1]:
+            raise Difference(f"  DEBUG DIGEST\n    reference: {digests[0]}\n    ours:      {digests[1]}", at)
+
+
+class Crowd:
+    """The clients of one server."""
+
+    def __init__(self, peer, protocol, settings):
+        self.peer = peer
+        self.control = Client(peer.port)
+        for name, value in settings.items():
+            self.control.call("CONFIG", "SET", name, value)
+        self.control.call("FLUSHALL")
+        self.control.call("DEBUG", "SET-ACTIVE-EXPIRE", "0")
+        self.clients = [Client(peer.port) for _ in range(CLIENTS)]
+        for client in self.clients:
+            client.call("HELLO", protocol)
+        self.ids = [client.call("CLIENT", "ID")[1] for client in self.clients]
+
+    def send(self, client, args):
+        # "@2" stands for the number that the server has given to client 2.
+        self.clients[client].send([b"%d" % self.ids[int(arg[1:])] if arg[:1] == b"@" else arg for arg in args])
+
+    def close(self):
+        for client in [self.control, *self.clients]:
+            client.close()
+
+
+def hear(crowds):
+    """What every client of both crowds gets until it is quiet; while one side has got less than the other, it is waited for."""
+    for crowd in crowds:
+        crowd.control.call("PING")  # Sent later than the step: whoever answers it has done the step.
+    heard = [[[] for _ in range(CLIENTS)] for _ in crowds]
+    places = {client.socket: (client, frames) for crowd, lists in zip(crowds, heard) for client, frames in zip(crowd.clients, lists)}
+    deadline = time.monotonic() + 1
+    while True:
+        ready, _, _ = select.select(list(places), [], [], QUIET_S)
+        for socket in ready:
+            client, frames = places[socket]
+            found, closed = client.frames_at_hand()
+            frames += found
+            if closed:
+                frames.append(("closed", None))
+                del places[socket]
+        counts = [[len(frames) for frames in lists] for lists in heard]
+        if not ready and (counts[0] == counts[1] or time.monotonic() > deadline):
+            return heard
+
+
+def is_message(frame):
+    kind, content = frame
+    return kind in "*>" and content and content[0][0] == "$" and content[0][1] in MESSAGES
+
+
+def messages_of(frames):
+    """The messages, in no order; invalidated keys as one set, because nobody promises how many of them a message names."""
+    messages, keys = [], set()
+    for frame in filter(is_message, frames):
+        content = frame[1]
+        if content[0][1] == b"invalidate":
+            keys.update(map(repr, content[1][1] or [None]))
+        else:
+            messages.append(repr(frame))
+    return sorted(messages), keys
+
+
+def unordered_ends(args, frames):
+    """The confirmations of an UNSUBSCRIBE from everything: nobody promises in which order the names come."""
+    if b"UNSUBSCRIBE" not in args[0] or len(args) > 1:
+        return frames
+    content = [frame[1] for frame in frames]
+    return [sorted(repr(items[1]) for items in content), [(items[0], items[2]) for items in content]]
+
+
+def alike(args, a, b):
+    """Whether two clients got the same; messages of one step may come in any order, replies may not."""
+    x, y = ([frame for frame in frames if not is_message(frame)] for frames in (a, b))
+    if messages_of(a) != messages_of(b) or len(x) != len(y):
+        return False
+    if unordered_ends(args, x) == unordered_ends(args, y):
+        return True
+    slack = TIME_SLACK_MS if b"EXPIRE" in args[0] else 0
+    return all(p == q or same(args, p, q) or known.excuse(args, p, q) or near(p, q, slack) for p, q in zip(x, y))
+
+
+def tell(frames):
+    return "; ".join(show(frame) if frame[0] != "closed" else "closed" for frame in frames) or "nothing"
+
+
+def line_of(step):
+    return f"[{step[0]}] {line(step[1])}"
+
+
+def fails(this, peers, steps):
+    """The difference that these steps lead to, if any."""
+    if not all(peer.alive() for peer in peers):
+        return None
+    try:
+        this.run(peers, steps)
+    except Difference as found:
+        return found
+    except (Closed, Silent, OSError) as fault:
+        states = [f"{peer.name}: {'alive' if peer.alive() else peer.output()}" for peer in peers]
+        return Difference(f"  {type(fault).__name__}: {fault}\n" + "\n".join(states), len(steps))
+    return None
+
+
+def shrink(this, peers, found):
+    """Fewer steps that still fail, and how they fail."""
+    deadline = time.monotonic() + SHRINK_SECONDS
+    steps = this.steps[: found.at + 1]
+    piece = max(1, len(steps) // 2)
+    while piece >= 1 and time.monotonic() < deadline:
+        start, removed = 0, False
+        while start < len(steps) and time.monotonic() < deadline:
+            fewer = steps[:start] + steps[start + piece :]
+            again = fails(this, peers, fewer) if fewer else None
+            if again:
+                steps, found, removed = fewer[: again.at + 1], again, True
+            else:
+                start += piece
+        piece = piece if removed and piece == 1 else piece // 2
+    return steps, found

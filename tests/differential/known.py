@@ -1,0 +1,83 @@
+"""Differences that are meant, or that we live with: each with its name and its reason.
+
+Law: an entry says when it applies as narrowly as it can. The list is short, and shrinks.
+"""
+
+
+KNOWN = []
+
+
+def known(name, reason):
+    """Registers a difference; the function says whether it explains these two replies."""
+
+    def register(applies):
+        KNOWN.append((name, reason, applies))
+        return applies
+
+    return register
+
+
+def excuse(args, a, b):
+    """The name of the known difference that explains two replies, if there is one."""
+    for name, _, applies in KNOWN:
+        if applies(args, a, b):
+            return name
+    return None
+
+
+@known(
+    "timeout-out-of-range",
+    "A time-out beyond 2^63 milliseconds overflows in Redis 7.0 and is then called negative; ours says what is wrong, in "
+    "the words of Valkey.",
+)
+def _(args, a, b):
+    return a == ("-", b"ERR timeout is negative") and b == ("-", b"ERR timeout is out of range")
+
+
+@known(
+    "lpos-rank-minimum",
+    "RANK -2^63 has no positive counterpart; Redis 7.0 negates it into itself. Ours refuses it, as Valkey does.",
+)
+def _(args, a, b):
+    return args[0].lower() == b"lpos" and b"-9223372036854775808" in args and b == ("-", b"ERR value is out of range")
+
+
+@known(
+    "errors-cut-at-nul",
+    "Redis prints what a client sent as a C string, which a NUL byte ends. Ours prints all of it.",
+)
+def _(args, a, b):
+    def cut(text, arg):
+        return text.replace(arg, arg.split(b"\0")[0]) if b"\0" in arg else text
+
+    text = b[1]
+    for arg in args if a[0] == b[0] == "-" else ():
+        text = cut(text, arg)
+    return a[0] == b[0] == "-" and a[1] == text != b[1]
+
+
+@known(
+    "sort-converts",
+    "SORT turns a compact sorted set into a skip list, for good. Ours reads it as it is.",
+)
+def _(args, a, b):
+    return args[0].lower() == b"object" and (a, b) == (("$", b"skiplist"), ("$", b"listpack"))
+
+
+@known(
+    "refcount-of-copies",
+    "Redis shares small integers, but not in the copy that COPY makes. Ours keeps no references, and reports what Redis "
+    "reports for every other small integer.",
+)
+def _(args, a, b):
+    return args[0].lower() == b"object" and (a, b) == ((":", 1), (":", 2**31 - 1))
+
+
+@known(
+    "lex-range-of-mixed-scores",
+    "A range of members of a sorted set whose scores differ is not defined; in Redis it depends on the random levels of "
+    "its skip list.",
+)
+def _(args, a, b):
+    by_lex = b"lex" in args[0].lower() or any(arg.lower() == b"bylex" for arg in args)
+    return by_lex and a[0] == b[0] != "-" and not args[1].startswith(b"x:")

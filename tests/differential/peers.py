@@ -1,0 +1,82 @@
+"""Two servers of the same kind: the reference and ours, each in a folder of its own on a free port.
+
+Law: they listen on loopback only, are ended by their process number, and leave nothing behind.
+"""
+
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+
+from wire import Client, Closed
+
+START_MAX_S = 20
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class Peer:
+    """A running server."""
+
+    def __init__(self, name, command):
+        self.name = name
+        self.port = free_port()
+        self.folder = tempfile.mkdtemp(prefix=f"differential-{name}-")
+        self.log = open(os.path.join(self.folder, "output"), "wb")
+        arguments = [*command, "--port", str(self.port), "--bind", "127.0.0.1", "--dir", self.folder]
+        self.process = subprocess.Popen(arguments, stdout=self.log, stderr=self.log, stdin=subprocess.DEVNULL)
+        self._wait()
+
+    def _wait(self):
+        deadline = time.monotonic() + START_MAX_S
+        while time.monotonic() < deadline:
+            if self.process.poll() is not None:
+                break
+            try:
+                client = Client(self.port)
+                answer = client.call("PING")
+                client.close()
+                if answer == ("+", b"PONG"):
+                    return
+            except (OSError, Closed):
+                pass
+            time.sleep(0.02)
+        raise RuntimeError(f"{self.name} does not start:\n{self.output()}")
+
+    def output(self):
+        """What the server has printed."""
+        self.log.flush()
+        with open(self.log.name, "rb") as log:
+            return log.read()[-4000:].decode(errors="replace")
+
+    def alive(self):
+        return self.process.poll() is None
+
+    def stop(self):
+        if self.alive():
+            self.process.terminate()
+            try:
+                self.process.wait(10)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+        self.log.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def start(reference, ours):
+    """Starts both; `reference` and `ours` are paths of the binaries."""
+    common = ["--io-threads", "1", "--enable-debug-command", "yes", "--enable-protected-configs", "yes", "--save", "", "--appendfsync", "no"]
+    first = Peer("reference", [reference, *common, "--appendonly", "no", "--loglevel", "warning"])
+    try:
+        second = Peer("ours", [ours, *common, "--appendonly", "yes", "--http-port", "0"])
+    except BaseException:
+        first.stop()
+        raise
+    return first, second

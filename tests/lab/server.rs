@@ -1,0 +1,375 @@
+//! A daemon without threads: what `pbjd` does with the engine and the log, in steps that somebody else orders.
+//!
+//! It follows `daemon/src/shared.rs`, `boot.rs` and `log_writer.rs`; the decisions of the last are those of
+//! [`Pace`], which both use. Between any two steps the process may end or the power may go.
+
+use std::collections::VecDeque;
+
+use pbj_queue::Queues;
+use pbj_store::DatasetDigest;
+use pbj_store::config::Config;
+use pbj_store::durable::{Cut, LoadFault, Log, LogNames, Pace, SyncPolicy, Syncer};
+use pbj_store::engine::{ClientId, Engine, EngineOptions, NoHost, Output, Peer, Requests, Step};
+use pbj_store::resp::request::{Batch, Parser, RequestLimits};
+use pbj_store::time::Now;
+
+use super::disk::FaultyDisk;
+
+/// How the log of the laboratory is called.
+pub const LOG_FOLDER: &str = "appendonlydir";
+
+/// What a server begins with.
+#[derive(Clone, Debug)]
+pub struct ServerOptions {
+    /// Source of chance of the engine.
+    pub seed: u64,
+    /// `appendfsync`.
+    pub policy: SyncPolicy,
+    /// Name of the boot of the machine.
+    pub boot: String,
+    /// Check every effect on a second engine, in builds that can.
+    pub check_effects: bool,
+}
+
+impl Default for ServerOptions {
+    fn default() -> Self {
+        Self { seed: 1, policy: SyncPolicy::EverySecond, boot: "boot-1".to_owned(), check_effects: false }
+    }
+}
+
+/// A reply on its way: it leaves when the log has come to `offset`.
+#[derive(Clone, Debug)]
+pub struct Delivery {
+    /// Who gets it.
+    pub client: ClientId,
+    /// The reply.
+    pub bytes: Vec<u8>,
+    /// What it depends on; 0 for nothing.
+    pub offset: u64,
+}
+
+/// What came of a request.
+#[derive(Clone, Debug, Default)]
+pub struct Answer {
+    /// The reply; empty if the client has to wait for it.
+    pub bytes: Vec<u8>,
+    /// Offset of the stream before and behind what the request wrote.
+    pub offsets: (u64, u64),
+    /// Replies to others who waited, with their clients.
+    pub woken: Vec<(ClientId, Vec<u8>)>,
+    /// A client asked for the end.
+    pub shutdown: bool,
+}
+
+/// A running server.
+pub struct Server {
+    /// The engine.
+    pub engine: Engine,
+    /// What the load came to: the fingerprint of what was read, and what was cut off.
+    pub loaded: (DatasetDigest, Option<Cut>),
+    disk: FaultyDisk,
+    log: Log,
+    log_file: String,
+    syncer: Box<dyn Syncer>,
+    pace: Pace,
+    queue: Vec<u8>,
+    held: VecDeque<Delivery>,
+    stream: Vec<u8>,
+    names: LogNames,
+}
+
+impl Server {
+    /// Starts a server on a disk.
+    ///
+    /// # Errors
+    /// The log cannot be loaded.
+    pub fn start(disk: &FaultyDisk, now: Now, options: &ServerOptions) -> Result<Self, LoadFault> {
+        let names = LogNames { folder: LOG_FOLDER.to_owned(), file: "appendonly.aof".to_owned() };
+        let mut disk = disk.clone();
+        let (log, mut loader) = Log::open(&mut disk, &names)?;
+        let mut engine = engine(now, options);
+        engine.set_loading(true);
+        #[cfg(debug_assertions)]
+        if options.check_effects {
+            engine.check_effects_from_now_on();
+        }
+        let report = loop {
+            if let Some(report) = loader.step(&mut disk, &mut engine, now, true)? {
+                break report;
+            }
+        };
+        let syncer = log.syncer(&mut disk)?;
+        let loaded = (engine.digest(), report.cut);
+        engine.set_feed_wanted(true);
+        engine.loaded(now);
+        let log_file = newest_increment(&mut disk)?;
+        let mut server = Self {
+            engine,
+            loaded,
+            disk,
+            log,
+            log_file,
+            syncer,
+            pace: Pace::new(options.policy),
+            queue: Vec::new(),
+            held: VecDeque::new(),
+            stream: Vec::new(),
+            names,
+        };
+        let mut answer = Answer::default();
+        server.deliver_outputs(&mut answer);
+        server.submit();
+        Ok(server)
+    }
+
+    /// Registers a connection.
+    pub fn connect(&mut self, now: Now) -> ClientId {
+        self.engine.connect(now, Peer::default())
+    }
+
+    /// Forgets a connection, and what was on its way to it.
+    pub fn disconnect(&mut self, client: ClientId) {
+        self.engine.forget(client);
+        self.held.retain(|delivery| delivery.client != client);
+    }
+
+    /// Runs requests of a client. Its replies are held until the log has come far enough.
+    pub fn execute(&mut self, now: Now, client: ClientId, bytes: &[u8]) -> Answer {
+        let (mut parser, mut batch) = (Parser::default(), Batch::default());
+        let limits = RequestLimits { bulk_max: 1 << 30, authenticated: true };
+        parser.parse(bytes, limits, &mut batch).expect("tests send protocol");
+        let before = self.engine.offset();
+        let mut answer = Answer::default();
+        let executed = self.engine.execute(now, client, &Requests::new(&batch, bytes), &mut answer.bytes);
+        self.deliver_outputs(&mut answer);
+        answer.offsets = (before, self.engine.offset());
+        // Under `always` a reply also waits for what it has seen others write; otherwise only for its own writes.
+        let depends = executed.wrote || self.pace.policy() == SyncPolicy::Always;
+        if !answer.bytes.is_empty() {
+            let offset = if depends { executed.offset } else { 0 };
+            self.held.push_back(Delivery { client, bytes: answer.bytes.clone(), offset });
+        }
+        self.hold(&answer.woken);
+        self.submit();
+        answer
+    }
+
+    /// Does what is due.
+    pub fn tick(&mut self, now: Now) -> Answer {
+        let mut answer = Answer { offsets: (self.engine.offset(), 0), ..Answer::default() };
+        self.engine.tick(now);
+        self.deliver_outputs(&mut answer);
+        answer.offsets.1 = self.engine.offset();
+        self.hold(&answer.woken);
+        self.submit();
+        answer
+    }
+
+    fn hold(&mut self, woken: &[(ClientId, Vec<u8>)]) {
+        let offset = self.engine.offset();
+        self.held.extend(woken.iter().map(|(client, bytes)| Delivery {
+            client: *client,
+            bytes: bytes.clone(),
+            offset,
+        }));
+    }
+
+    fn deliver_outputs(&mut self, answer: &mut Answer) {
+        while self.engine.has_outputs() {
+            for output in self.engine.take_outputs() {
+                match output {
+                    Output::Reply { client, bytes } => answer.woken.push((client, bytes)),
+                    Output::Push { .. } | Output::Close { .. } => {}
+                    Output::Step { client, step } => {
+                        let result = self.step(&step, answer);
+                        if let Some(client) = client {
+                            let fault = result.map_err(pbj_store::command::Fault::other);
+                            self.engine.finish_step(client, &fault);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    fn step(&mut self, step: &Step, answer: &mut Answer) -> Result<(), String> {
+        match step {
+            Step::Stall(_) | Step::Log(_) => Ok(()),
+            Step::Shutdown { .. } => {
+                answer.shutdown = true;
+                Ok(())
+            }
+            Step::ConfigChanged { names, .. } => {
+                if names.contains(&"appendfsync") {
+                    self.pace.set_policy(SyncPolicy::named(self.engine.config().text("appendfsync")));
+                }
+                Ok(())
+            }
+            Step::ReloadLog => self.reload(),
+            Step::RewriteConfig { .. } | Step::SaveUsers | Step::LoadUsers => {
+                Err("there are no such files here".to_owned())
+            }
+        }
+    }
+
+    /// DEBUG LOADAOF: everything is written, then forgotten, then loaded.
+    fn reload(&mut self) -> Result<(), String> {
+        let now = self.engine.now();
+        self.submit();
+        while !self.queue.is_empty() {
+            if self.write(now.mono_ms).is_err() {
+                return Err("cannot write the log".to_owned());
+            }
+        }
+        let (_, mut loader) = Log::open(&mut self.disk, &self.names).map_err(|fault| fault.to_string())?;
+        self.engine.forget_data();
+        while loader
+            .step(&mut self.disk, &mut self.engine, now, false)
+            .map_err(|fault| fault.to_string())?
+            .is_none()
+        {}
+        self.engine.loaded(now);
+        Ok(())
+    }
+
+    /// Hands the frames that gathered to the log.
+    fn submit(&mut self) {
+        if self.engine.has_frames() {
+            let frames = self.engine.fetch_frames(Vec::new());
+            self.stream.extend_from_slice(&frames);
+            self.queue.extend_from_slice(&frames);
+            self.pace.submit(self.engine.offset());
+        }
+    }
+
+    /// Writes what was handed over; says whether there was anything.
+    ///
+    /// # Errors
+    /// The disk refuses. Under `always` the process has to end; otherwise writes are refused from now on.
+    pub fn write(&mut self, mono_ms: u64) -> Result<bool, std::io::Error> {
+        if !self.pace.may_write(mono_ms) {
+            return Ok(false);
+        }
+        let frames = std::mem::take(&mut self.queue);
+        match self.log.append(&mut self.disk, &frames) {
+            Ok(()) => {
+                self.pace.wrote(self.pace.submitted(), mono_ms);
+                Ok(true)
+            }
+            Err(error) => self.fail(error),
+        }
+    }
+
+    /// When the next sync is to begin.
+    pub fn sync_due_ms(&self, mono_ms: u64) -> Option<u64> {
+        self.pace.sync_due_ms(mono_ms)
+    }
+
+    /// A sync begins; it covers what is written now.
+    pub fn sync_begins(&mut self, mono_ms: u64) {
+        self.disk.sync_begins(&self.log_file);
+        self.pace.sync_begins(mono_ms);
+    }
+
+    /// The sync that is going on ends.
+    ///
+    /// # Errors
+    /// The disk refuses. Under `always` the process has to end; otherwise writes are refused from now on.
+    pub fn sync_ends(&mut self) -> Result<bool, std::io::Error> {
+        match self.syncer.sync() {
+            Ok(()) => {
+                self.pace.sync_ends();
+                Ok(true)
+            }
+            Err(error) => self.fail(error),
+        }
+    }
+
+    fn fail(&mut self, error: std::io::Error) -> Result<bool, std::io::Error> {
+        self.pace.fail();
+        self.engine.set_broken(Some(format!("Errors writing to the AOF file: {error}")));
+        // Whoever waits for the log is never answered.
+        self.held.retain(|delivery| self.pace.is_safe(delivery.offset));
+        Err(error)
+    }
+
+    /// Replies that may leave now.
+    pub fn deliver(&mut self) -> Vec<Delivery> {
+        let mut leaving = Vec::new();
+        let mut stuck: Vec<ClientId> = Vec::new();
+        self.held.retain(|delivery| {
+            // Replies of one connection leave in their order.
+            let leaves = self.pace.is_safe(delivery.offset) && !stuck.contains(&delivery.client);
+            if leaves {
+                leaving.push(delivery.clone());
+            } else {
+                stuck.push(delivery.client);
+            }
+            !leaves
+        });
+        leaving
+    }
+
+    /// How far the log has come.
+    pub fn pace(&self) -> &Pace {
+        &self.pace
+    }
+
+    /// The extension.
+    pub fn queues(&self) -> &Queues {
+        queues(&self.engine)
+    }
+
+    /// Takes the bytes of the stream since the last call.
+    pub fn take_stream(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.stream)
+    }
+
+    /// Writes and syncs everything, as an orderly end does.
+    ///
+    /// # Errors
+    /// The disk refuses.
+    pub fn stop(&mut self) -> Result<(), std::io::Error> {
+        self.submit();
+        if !self.pace.has_failed() {
+            let frames = std::mem::take(&mut self.queue);
+            self.log.append(&mut self.disk, &frames)?;
+            self.log.sync(&mut self.disk)?;
+        }
+        Ok(())
+    }
+}
+
+/// The queue extension of an engine of the laboratory.
+pub fn queues(engine: &Engine) -> &Queues {
+    let any = engine.extension().expect("the laboratory has the queue");
+    any.downcast_ref::<Queues>().expect("the extension is the queue")
+}
+
+/// An engine with the queue, that checks nothing and holds nothing yet.
+pub fn engine(now: Now, options: &ServerOptions) -> Engine {
+    let mut config = Config::default();
+    let policy = match options.policy {
+        SyncPolicy::Always => "always",
+        SyncPolicy::EverySecond => "everysec",
+        SyncPolicy::Never => "no",
+    };
+    for (name, value) in [("appendfsync", policy), ("enable-debug-command", "yes")] {
+        config.set(name, &[value]).expect("directives of ours");
+    }
+    Engine::new(EngineOptions {
+        config,
+        seed: options.seed,
+        extension: Some(Box::new(Queues::new(&options.boot))),
+        host: Box::new(NoHost),
+        now,
+    })
+}
+
+fn newest_increment(disk: &mut FaultyDisk) -> Result<String, LoadFault> {
+    use pbj_store::durable::Disk;
+    let names = disk.list(LOG_FOLDER)?;
+    let number = |name: &String| name.split('.').rev().nth(2).and_then(|word| word.parse::<u64>().ok());
+    let newest = names.iter().filter(|name| name.ends_with(".incr.aof")).max_by_key(|name| number(name));
+    Ok(format!("{LOG_FOLDER}/{}", newest.cloned().unwrap_or_default()))
+}

@@ -1,0 +1,135 @@
+//! Time passes: what is due is done, frames are written, syncs begin and end.
+
+use pbj_store::durable::SyncPolicy;
+
+use super::World;
+use crate::lab::FaultyDisk;
+use crate::sim::model::Event;
+
+impl World {
+    pub(super) fn schedule_write(&mut self) {
+        if self.write_at.is_none() && self.server.pace().submitted() > self.server.pace().written() {
+            self.write_at = Some(self.mono_ms() + self.rng.u64(..=self.weather.write_max_ms));
+        }
+    }
+
+    /// Lets time pass, with everything that is due meanwhile.
+    pub fn pass_ms(&mut self, ms: u64) {
+        let end = self.mono_ms() + ms;
+        for turn in 0.. {
+            assert!(turn < 200_000, "time stands still: something is due again and again");
+            let now = self.mono_ms();
+            let tick = self.server.engine.deadline().unwrap_or(u64::MAX).min(self.ticked_at + 1000);
+            let sync = if self.sync_ends_at.is_none() { self.server.sync_due_ms(now) } else { None };
+            let write =
+                self.write_at.filter(|_| self.server.pace().may_write(now.max(self.write_at.unwrap_or(0))));
+            let next =
+                [Some(tick), write, sync, self.sync_ends_at].into_iter().flatten().min().unwrap_or(end);
+            // A crash on the way takes time, too.
+            if next > end.max(now) {
+                break;
+            }
+            self.clock.pass_until(next);
+            let now = self.mono_ms();
+            if self.sync_ends_at.is_some_and(|at| at <= now) {
+                self.end_sync();
+            } else if write.is_some_and(|at| at <= now) {
+                self.write();
+            } else if sync.is_some_and(|at| at <= now) {
+                self.begin_sync();
+            } else {
+                self.tick();
+            }
+        }
+        self.clock.pass_until(end);
+    }
+
+    pub(in crate::sim) fn tick(&mut self) {
+        self.ticked_at = self.mono_ms();
+        let answer = self.server.tick(self.clock.now());
+        if answer.offsets.0 != answer.offsets.1 {
+            let moment = self.moment(answer.offsets.0, answer.offsets.1);
+            self.observe(moment, Event::Ticked);
+        }
+        self.take_note(&answer);
+        self.schedule_write();
+        self.deliver();
+    }
+
+    /// Before anything is due nothing happens; if something does, [`pbj_store::engine::Engine::deadline`] was too late.
+    pub fn tick_early(&mut self) {
+        let deadline = self.server.engine.deadline();
+        if self.wall_set_ms != 0 || deadline.is_some_and(|deadline| deadline <= self.mono_ms()) {
+            return;
+        }
+        let before = self.server.queues().outline();
+        let answer = self.server.tick(self.clock.now());
+        let after = self.server.queues().outline();
+        assert!(
+            answer.offsets.0 == answer.offsets.1 && answer.woken.is_empty() && before == after,
+            "something was due before the deadline {deadline:?}: {:?}, {:?}",
+            answer.woken,
+            before.symmetric_difference(&after).collect::<Vec<_>>()
+        );
+    }
+
+    pub(super) fn write(&mut self) {
+        self.write_at = None;
+        match self.server.write(self.mono_ms()) {
+            Ok(_) => {
+                self.written.push((self.server.pace().written(), self.mono_ms()));
+                self.deliver();
+            }
+            Err(error) => self.disk_failed(&error.to_string()),
+        }
+    }
+
+    pub(super) fn begin_sync(&mut self) {
+        self.server.sync_begins(self.mono_ms());
+        self.sync_ends_at = Some(self.mono_ms() + self.rng.u64(..=self.weather.sync_max_ms));
+    }
+
+    pub(super) fn end_sync(&mut self) {
+        self.sync_ends_at = None;
+        match self.server.sync_ends() {
+            Ok(_) => {
+                self.schedule_write();
+                self.deliver();
+            }
+            Err(error) => self.disk_failed(&error.to_string()),
+        }
+    }
+
+    /// Under `always` the process ends; otherwise it goes on without writes until somebody starts it again.
+    pub(super) fn disk_failed(&mut self, error: &str) {
+        self.note(&format!("the disk fails: {error}"));
+        self.failed_at.get_or_insert(self.mono_ms());
+        if self.disk.is_dark() {
+            self.crash(true);
+        } else if self.server.pace().policy() == SyncPolicy::Always {
+            self.crash(false);
+        }
+        self.disk.set_room(None);
+    }
+
+    /// Whether writing has failed in this life of the server.
+    pub fn has_failed(&self) -> bool {
+        self.failed_at.is_some()
+    }
+
+    /// Somebody sets the wall clock.
+    pub fn set_wall(&mut self, ms: i64) {
+        self.note(&format!("the wall clock is set by {ms} ms"));
+        self.clock.set_wall_by_ms(ms);
+        self.wall_set_ms += ms;
+        if ms < 0 {
+            self.dates_blurred = true;
+            self.set_back = true;
+        }
+    }
+
+    /// The disk that will fail.
+    pub fn disk(&self) -> &FaultyDisk {
+        &self.disk
+    }
+}
