@@ -1,9 +1,10 @@
 //! While a script runs for long: how others still reach the engine.
 //!
 //! The thread that runs the script holds the engine, and its runtime with it. Once the script has run for
-//! `busy-reply-threshold`, its count hook comes here again and again, and does three things: it hands the runtime of the
-//! thread over to a fresh one, so that connections of the same thread are served; it runs what other threads left at the
-//! desk, which is how they get BUSY, end the script, or come and go; and it ends the script when the daemon ends.
+//! `busy-reply-threshold`, its count hook comes here again and again, and does three things: it hands the runtime of
+//! the thread over to a fresh one, so that connections of the same thread are served; it runs what other threads left
+//! at the desk, which is how they get BUSY, end the script, or come and go; and it ends the script when the daemon
+//! ends.
 //!
 //! Law: nobody waits for the engine longer than the threshold. Whoever cannot have it leaves a note at the desk, and
 //! takes it back if the engine becomes free first; a note is acted on once.
@@ -113,8 +114,8 @@ impl Busy {
         self.notes.lock().pop_front()
     }
 
-    /// Waits for `lock`; while a slow script holds it, leaves the note at the desk and waits for `answer` too. A note that
-    /// comes too late is void.
+    /// Waits for `lock`; while a slow script holds it, leaves the note at the desk and waits for `answer` too. A note
+    /// that comes too late is void.
     pub fn lock_or_leave<G, R>(
         &self,
         lock: impl Fn(Duration) -> Option<G>,

@@ -1,8 +1,8 @@
 //! What all threads of the daemon share: the engine behind its lock, mailboxes, the log.
 //!
 //! Law: whoever holds the lock executes, delivers what came out to mailboxes, and notes the offset, in this order; so
-//! that mail and frames have one order. Nothing else happens under the lock. A script may hold it for long: who must not
-//! wait for that uses [`Shared::with_engine`], or tries (`busy.rs` has the story).
+//! that mail and frames have one order. Nothing else happens under the lock. A script may hold it for long: who must
+//! not wait for that uses [`Shared::with_engine`], or tries (`busy.rs` has the story).
 
 use std::collections::HashMap;
 use std::path::PathBuf;

@@ -196,8 +196,8 @@ fn what_a_script_pushes_reaches_those_who_wait() {
     assert_eq!(world.call(&["EXISTS", "queue"]), ":0");
 }
 
-/// Two scripts that brought down others: one asks for a range of 2^32 values, the other one changes what strings are for
-/// everybody (CVE-2025-46817 and CVE-2025-46818).
+/// Two scripts that brought down others: one asks for a range of 2^32 values, the other one changes what strings are
+/// for everybody (CVE-2025-46817 and CVE-2025-46818).
 #[test]
 fn hostile_scripts_of_the_past() {
     let mut world = World::new();
@@ -362,7 +362,8 @@ fn a_script_that_has_written_cannot_be_ended() {
     assert_eq!(world.call(&["SCRIPT", "KILL"]), "-NOTBUSY No scripts in execution right now.");
 }
 
-/// The server is told to end at once while a script has written half of what it wants to write: nothing of it is logged.
+/// The server is told to end at once while a script has written half of what it wants to write: nothing of it is
+/// logged.
 #[test]
 fn a_script_that_is_abandoned_leaves_no_frame() {
     let mut world = busy(|engine, _| engine.abandon_script());

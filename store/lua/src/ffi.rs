@@ -1,8 +1,8 @@
 //! The functions of Lua and of the bridge, as C declares them.
 //!
 //! Law: of these, only functions that cannot raise are called while a frame of Rust with something to drop is on the
-//! stack. With the allocator in its trusted state (see `state.rs`) that is all of them that are declared here, used with
-//! the checks that `stack.rs` makes.
+//! stack. With the allocator in its trusted state (see `state.rs`) that is all of them that are declared here, used
+//! with the checks that `stack.rs` makes.
 #![expect(unsafe_code, reason = "foreign functions are unsafe by nature")]
 
 use std::ffi::{c_char, c_double, c_int, c_void};

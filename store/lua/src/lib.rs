@@ -5,8 +5,8 @@
 //! - A function of Rust that scripts call is a number; the host gets it with the stack ([`Host::native`]).
 //!
 //! Law: no `longjmp` crosses a frame of Rust. What Rust calls cannot raise: it makes its checks first, looks at tables
-//! without their metatables, and has memory even beyond the limit; the limit is enforced where Lua allocates for itself,
-//! and when a native function returns.
+//! without their metatables, and has memory even beyond the limit; the limit is enforced where Lua allocates for
+//! itself, and when a native function returns.
 //!
 //! Not here: what scripts may do ([`Lua`] has no libraries but table, string, math and the base), and who they are.
 

@@ -1,7 +1,8 @@
 //! The stack of values between Rust and Lua.
 //!
-//! Law: no method runs code of Lua or raises; tables are looked at raw. An index that names nothing is a mistake of ours
-//! and stops the program in its tests; in production the native function that made it becomes an error of the script.
+//! Law: no method runs code of Lua or raises; tables are looked at raw. An index that names nothing is a mistake of
+//! ours and stops the program in its tests; in production the native function that made it becomes an error of the
+//! script.
 #![expect(unsafe_code, reason = "Lua is reached through its C interface")]
 
 use std::borrow::Cow;
@@ -335,8 +336,8 @@ impl Stack<'_> {
         Kind::numbered(kind)
     }
 
-    /// Sets the key below the top to the value on top, in the table at `index`, and takes both; says whether a table can
-    /// have that key (not nil, not NaN) and the table can be written.
+    /// Sets the key below the top to the value on top, in the table at `index`, and takes both; says whether a table
+    /// can have that key (not nil, not NaN) and the table can be written.
     pub fn set(&mut self, index: i32) -> bool {
         // SAFETY: see `new`; table, key and value are checked there.
         let set = unsafe { ffi::pbj_lua_setpair(self.state, index) };

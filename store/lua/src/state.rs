@@ -17,8 +17,8 @@ const TIGHT_DENOMINATOR: usize = 4;
 
 /// Whoever runs code: serves the native functions it calls, and is asked now and then whether it may go on.
 pub trait Host {
-    /// Runs the native function with this number. Its arguments are all that is on the stack; its results are the values
-    /// on top, as many as it returns.
+    /// Runs the native function with this number. Its arguments are all that is on the stack; its results are the
+    /// values on top, as many as it returns.
     ///
     /// # Errors
     /// An error, which it pushed, is to be raised.
@@ -88,8 +88,8 @@ pub struct Lua {
 unsafe impl Send for Lua {}
 
 impl Lua {
-    /// An interpreter with the libraries base, table, string and math, and with this memory limit in bytes (0 for none).
-    /// Nothing if there is no memory for it.
+    /// An interpreter with the libraries base, table, string and math, and with this memory limit in bytes (0 for
+    /// none). Nothing if there is no memory for it.
     pub fn new(limit: usize) -> Option<Self> {
         let shared = Box::new(Shared {
             account: Account { used: 0, limit, trusted: true },

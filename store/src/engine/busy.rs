@@ -1,7 +1,7 @@
 //! While a script runs for long: what others may still do, and how it is ended.
 //!
-//! Law: nothing here touches data or ends a unit; the unit of the script is going on. Clients may change their sessions,
-//! end the script, or end the server; everything else is answered with BUSY.
+//! Law: nothing here touches data or ends a unit; the unit of the script is going on. Clients may change their
+//! sessions, end the script, or end the server; everything else is answered with BUSY.
 
 use super::Engine;
 use super::dispatch::{Executed, Requests};

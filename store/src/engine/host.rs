@@ -14,8 +14,9 @@ pub trait Host: Send {
     fn fill_secret(&self, secret: &mut [u8]);
     /// A script writes to the log of the daemon.
     fn note(&self, _level: LogLevel, _text: &[u8]) {}
-    /// A script runs, and goes on when this returns; called again and again. If it runs for long, the host may let others
-    /// in: with [`super::Engine::execute_while_busy`], [`super::Engine::connect`] and [`super::Engine::forget`].
+    /// A script runs, and goes on when this returns; called again and again. If it runs for long, the host may let
+    /// others in: with [`super::Engine::execute_while_busy`], [`super::Engine::connect`] and
+    /// [`super::Engine::forget`].
     fn script_goes_on(&mut self, _engine: &mut super::Engine) {}
 }
 

@@ -18,6 +18,7 @@ mod dispatch;
 mod evict;
 mod evict_clients;
 mod extension;
+mod gates;
 mod host;
 mod latency;
 mod monitor;

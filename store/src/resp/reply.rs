@@ -150,7 +150,8 @@ impl<'a> Reply<'a> {
         }
     }
 
-    /// Text in a format of three letters: a verbatim string in RESP3. A shorter name of the format is filled with spaces.
+    /// Text in a format of three letters: a verbatim string in RESP3. A shorter name of the format is filled with
+    /// spaces.
     pub fn verbatim_of(&mut self, format: &[u8], text: &[u8]) {
         match self.protocol {
             Protocol::V2 => self.bulk(text),

@@ -136,8 +136,8 @@ impl NumberText {
     }
 }
 
-/// The texts of the numbers among the arguments, in order; nothing if there is an argument that is neither a number nor a
-/// string.
+/// The texts of the numbers among the arguments, in order; nothing if there is an argument that is neither a number
+/// nor a string.
 fn number_texts(stack: &Stack<'_>) -> Option<Vec<NumberText>> {
     let mut texts = Vec::new();
     for index in 1..=stack.len() {

@@ -1,8 +1,8 @@
 //! The scripts of EVAL, by the digest of their text.
 //!
-//! Law: a script that somebody loaded (SCRIPT LOAD) or called by its digest stays until SCRIPT FLUSH, and is in the log.
-//! Scripts that were only ever sent whole are kept as long as there is room: a client that writes a new script for each
-//! call must not fill the memory.
+//! Law: a script that somebody loaded (SCRIPT LOAD) or called by its digest stays until SCRIPT FLUSH, and is in the
+//! log. Scripts that were only ever sent whole are kept as long as there is room: a client that writes a new script
+//! for each call must not fill the memory.
 
 use std::collections::{BTreeMap, VecDeque};
 

@@ -1,10 +1,11 @@
 //! Scripts of clients: Lua 5.1 in a sandbox, as Redis 7.0 gives it.
 //!
 //! Law: a script sees what its client may see, and changes data only through commands, so that its effects are those of
-//! its commands. What it can break is itself: globals, libraries and metatables cannot be changed; memory has a limit; a
-//! script that runs long can be ended as long as it has written nothing.
+//! its commands. What it can break is itself: globals, libraries and metatables cannot be changed; memory has a limit;
+//! a script that runs long can be ended as long as it has written nothing.
 //! - `sandbox` builds an interpreter, `native` lists what scripts can call, `api` is the table `redis`;
-//! - `cache` keeps the scripts of EVAL, `library` those of FUNCTION; `run` runs one of them;
+//! - `cache` keeps the scripts of EVAL, `library` those of FUNCTION; `kept` says which outlive the process; `run` runs
+//!   one of them;
 //! - `to_lua` and `to_reply` bring values over; `cjson`, `cmsgpack`, `pack` and `bit` are the libraries.
 //!
 //! Not here: the interpreter itself (the crate `pbj-lua`), and the rows of the commands ([`crate::commands`]).
@@ -17,6 +18,7 @@ mod cmsgpack;
 mod crc64;
 pub(crate) mod dump;
 mod flags;
+mod kept;
 mod library;
 mod lzf;
 mod math;

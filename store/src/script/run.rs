@@ -331,83 +331,6 @@ impl Engine {
         Ok(())
     }
 
-    /// Compiles a script that is not known yet, and keeps it.
-    fn add_script(&mut self, scripting: &mut Scripting, digest: Digest, body: &[u8]) -> Result<(), Fault> {
-        let (flags, program) = read_eval_flags(body).map_err(Fault::Raw)?;
-        let limit = self.script_memory_limit();
-        let deprecated = self.config().flag("lua-enable-deprecated-api");
-        let sandbox = ready(&mut scripting.eval, Purpose::Eval, limit, deprecated)?;
-        let function = sandbox.compile(program, "@user_script").map_err(|message| {
-            Fault::Raw([b"Error compiling script (new function): ", &*message].concat())
-        })?;
-        let script = Script { body: body.into(), flags, function: Some(function), lasting: false };
-        let gone = scripting.cache.add(digest, script);
-        let mut stack = sandbox.lua.stack();
-        gone.into_iter().for_each(|function| stack.release(function));
-        Ok(())
-    }
-
-    /// Loads a script without running it; what SCRIPT LOAD does.
-    ///
-    /// # Errors
-    /// It is no program.
-    pub(crate) fn load_script(&mut self, body: &[u8]) -> Result<Digest, Fault> {
-        let Some(mut scripting) = self.scripting.take() else {
-            return Err(Fault::other("a script cannot load another one"));
-        };
-        let digest = Digest::of(body);
-        let known = scripting.cache.contains(digest);
-        let added = if known { Ok(()) } else { self.add_script(&mut scripting, digest, body) };
-        if added.is_ok() && scripting.cache.make_lasting(digest) {
-            self.data.feed.effect_anywhere(&[b"SCRIPT", b"LOAD", body]);
-        }
-        self.scripting = Some(scripting);
-        added.map(|()| digest)
-    }
-
-    /// Repeats what a log says about scripts.
-    ///
-    /// # Errors
-    /// It cannot be repeated.
-    pub(crate) fn replay_script(&mut self, args: &[&[u8]]) -> Result<(), Fault> {
-        let is = |index: usize, word: &str| {
-            args.get(index).is_some_and(|arg| arg.eq_ignore_ascii_case(word.as_bytes()))
-        };
-        match args.len() {
-            3 if is(0, "script") && is(1, "load") => self.load_script(args[2]).map(|_| ()),
-            2.. if is(0, "script") && is(1, "flush") => {
-                self.flush_scripts();
-                Ok(())
-            }
-            2.. if is(0, "function") => self.replay_function(args),
-            _ => Err(Fault::other("a log does not hold this command")),
-        }
-    }
-
-    /// The texts of the scripts that outlive the process, for a snapshot; SCRIPT LOAD brings one back.
-    pub fn lasting_scripts(&self) -> impl Iterator<Item = &[u8]> {
-        self.scripting.iter().flat_map(|scripting| scripting.cache.lasting())
-    }
-
-    /// The texts of all libraries, for a snapshot; FUNCTION LOAD brings one back.
-    pub fn library_codes(&self) -> impl Iterator<Item = &[u8]> {
-        self.scripting.iter().flat_map(|scripting| scripting.libraries.iter().map(|library| &*library.code))
-    }
-
-    /// Forgets all scripts and functions, because data is loaded again.
-    pub(crate) fn forget_scripts(&mut self) {
-        self.flush_scripts();
-        self.flush_functions();
-    }
-
-    /// Forgets all scripts of EVAL, and their interpreter with them.
-    pub(crate) fn flush_scripts(&mut self) {
-        if let Some(scripting) = &mut self.scripting {
-            scripting.cache = super::ScriptCache::default();
-            scripting.eval = None;
-        }
-    }
-
     /// Lets scripts call what is not for scripts, or not: for test suites.
     pub(crate) fn allow_all_in_scripts(&mut self, allow: bool) {
         if let Some(scripting) = &mut self.scripting {
@@ -544,19 +467,6 @@ impl Engine {
     fn leave_script_session(&mut self) -> Option<usize> {
         self.sessions.remove(&SCRIPT_CLIENT).map(|session| session.db)
     }
-
-    /// What the script that a request calls says about itself, if the request calls one that is known.
-    pub(crate) fn flags_of_script(&self, args: &[&[u8]]) -> Option<ScriptFlags> {
-        let scripting = self.scripting.as_ref()?;
-        let (name, script) = (args.first()?.to_ascii_lowercase(), args.get(1)?);
-        match &*name {
-            b"eval" | b"eval_ro" => read_eval_flags(script).ok().map(|(flags, _)| flags),
-            b"evalsha" | b"evalsha_ro" => scripting.cache.flags(Digest::parse(script)?),
-            b"fcall" | b"fcall_ro" => scripting.libraries.find(script).map(|function| function.flags),
-            _ => None,
-        }
-        .filter(|flags| !flags.is_plain())
-    }
 }
 
 /// What a run takes along of all that outlives it.
@@ -575,8 +485,8 @@ fn denied_text(denied: Denied) -> &'static str {
     }
 }
 
-/// Whether a command on streams is told to wait: XREAD and XREADGROUP say so, where others are no commands of scripts at
-/// all, or do not wait.
+/// Whether a command on streams is told to wait: XREAD and XREADGROUP say so, where others are no commands of scripts
+/// at all, or do not wait.
 fn asks_to_block(args: &[&[u8]]) -> bool {
     let is = |arg: &[u8], word: &str| arg.eq_ignore_ascii_case(word.as_bytes());
     (is(args[0], "xread") || is(args[0], "xreadgroup"))

@@ -154,7 +154,8 @@ fn integer_option(
     Ok(())
 }
 
-/// Sets one of several words from an argument, if it is there, and pushes what is set; the first two are false and true.
+/// Sets one of several words from an argument, if it is there, and pushes what is set; the first two are false and
+/// true.
 fn word_option(
     stack: &mut Stack<'_>,
     argument: i32,
