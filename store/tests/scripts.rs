@@ -406,7 +406,8 @@ fn functions_share_nothing_but_what_they_mean_to() {
                 redis.register_function('next', function() count = count + 1 return count end)\n\
                 redis.register_function('global', function() x = 1 end)\n\
                 redis.register_function('keys', function(keys) keys[1] = 'mine' return keys end)\n\
-                redis.register_function{function_name='read', callback=function(keys) return redis.call('set', keys[1], 'v') end, flags={'no-writes'}}";
+                redis.register_function{function_name='read', flags={'no-writes'},\n\
+                callback=function(keys) return redis.call('set', keys[1], 'v') end}";
     world.call(&["FUNCTION", "LOAD", code]);
     assert_eq!(world.call(&["FCALL", "next", "0"]), ":1");
     assert_eq!(world.call(&["FCALL", "next", "0"]), ":2");
