@@ -253,8 +253,14 @@ impl<'a> Fields<'a> {
 
     /// Adds a number.
     #[must_use]
-    pub(crate) fn number(mut self, name: &'a [u8], value: u64) -> Self {
-        self.pairs.push((name, Scalar::Integer(value as i64)));
+    pub(crate) fn number(self, name: &'a [u8], value: u64) -> Self {
+        self.integer(name, value as i64)
+    }
+
+    /// Adds a number that may be negative.
+    #[must_use]
+    pub(crate) fn integer(mut self, name: &'a [u8], value: i64) -> Self {
+        self.pairs.push((name, Scalar::Integer(value)));
         self
     }
 
