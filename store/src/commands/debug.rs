@@ -35,6 +35,8 @@ const HELP: &[&str] = &[
     "    Write a line into the log of the daemon.",
     "OBJECT <key>",
     "    Describe how a value is kept.",
+    "PANIC",
+    "    End the daemon as a mistake in it would.",
     "POPULATE <count> [<prefix>] [<size>]",
     "    Make keys.",
     "PROTOCOL <type>",
@@ -103,6 +105,7 @@ fn debug(engine: &mut Engine, client: ClientId, mut args: Args<'_>, reply: &mut 
             reply.ok();
             Ok(Outcome::Done)
         }
+        (b"panic", 0) => engine.hold(client, Step::Panic, reply),
         (b"error", 1) => Err(Fault::coded(String::from_utf8_lossy(args.bytes()?).replace(['\r', '\n'], " "))),
         (b"set-skip-checksum-validation", 1) => {
             engine.data.trusts_dumps = args.integer()? != 0;
