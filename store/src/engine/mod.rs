@@ -502,6 +502,7 @@ impl Engine {
     pub(crate) fn apply_config(&mut self) {
         self.data.limits.thresholds = self.config.thresholds();
         self.data.limits.bulk_max = self.config.bulk_max();
+        self.data.output.compress = self.config.flag("rdbcompression");
         self.data.events_wanted = self.config.events();
         self.policy = Policy::named(self.config.text("maxmemory-policy"));
         self.eviction_pool.clear();

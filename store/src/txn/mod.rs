@@ -313,6 +313,14 @@ impl<'a> Txn<'a> {
         }
     }
 
+    /// The value of a key as bytes; see [`crate::rdb`].
+    pub(crate) fn dump(&mut self, key: &[u8]) -> Option<Vec<u8>> {
+        let mut output = std::mem::take(&mut self.data.output);
+        let payload = self.raw_entry(key).map(|entry| crate::rdb::dump(entry.view(), &mut output));
+        self.data.output = output;
+        payload
+    }
+
     /// The database itself.
     pub(crate) fn database(&self) -> &Database {
         self.data.keyspace.db(self.db)

@@ -149,6 +149,15 @@ impl Txn<'_> {
         }
     }
 
+    /// Notes for how long a key was not used, or how often it is, as far as that is known and noted at all.
+    pub(crate) fn mark_as_used(&self, key: &[u8], idle_seconds: Option<i64>, frequency: Option<i64>) {
+        if let Some(mark) = self.data.access.told(idle_seconds, frequency)
+            && let Some(entry) = self.raw_entry(key)
+        {
+            entry.set_access(mark);
+        }
+    }
+
     /// Sets or clears the date of a key; says whether the key is there.
     pub(crate) fn put_date(&mut self, key: &[u8], date: Option<u64>) -> bool {
         let hash = self.hash_for_write(key);
