@@ -23,7 +23,7 @@ impl Engine {
     ) -> Result<(), Fault> {
         let (flags, program) = read_eval_flags(body).map_err(Fault::Raw)?;
         let limit = self.script_memory_limit();
-        let deprecated = self.config().flag("lua-enable-deprecated-api");
+        let deprecated = self.config().script_deprecated_api();
         let sandbox = ready(&mut scripting.eval, Purpose::Eval, limit, deprecated)?;
         let function = sandbox.compile(program, "@user_script").map_err(|message| {
             Fault::Raw([b"Error compiling script (new function): ", &*message].concat())
