@@ -190,7 +190,6 @@ pub(crate) fn push(
     let queue = queues.queue_named(txn.db(), options.queue);
     let number = queues.next_job(txn, queue)?;
     let now_ms = queues.steady_ms(txn);
-    let prio = options.prio.to_string();
     let backoff = options.backoff.as_ref().map(ToString::to_string);
     let mut fields = Fields::default()
         .text(field::TYPE, options.kind)
@@ -200,7 +199,7 @@ pub(crate) fn push(
         .unless_default(field::LOST_MAX, options.lost_max.into(), LOST_DEFAULT.into())
         .unless_default(field::LEASE, options.lease_ms, LEASE_DEFAULT_MS);
     if options.prio != 0 {
-        fields = fields.text(field::PRIO, prio.as_bytes());
+        fields = fields.integer(field::PRIO, options.prio.into());
     }
     if let Some(backoff) = &backoff {
         fields = fields.text(field::BACKOFF, backoff.as_bytes());

@@ -37,6 +37,9 @@ pub const SCAN_EMPTY_FACTOR: usize = 10;
 pub const LIST_NODE_BYTES: usize = 2048;
 /// Elements of one node of a list.
 pub const LIST_NODE_ELEMENTS: usize = 128;
+/// Longest string, compact collection or node of a stream in a dump or a snapshot, in bytes. Field and value of a hash
+/// share one allocation, which holds less than 4 GiB.
+pub const RDB_STRING_MAX: usize = 3 << 29;
 /// Random elements returned by one call that may repeat them (a negative count).
 pub const REPEATED_ELEMENTS_MAX: usize = 1 << 22;
 /// Hash of a key to bucket: deepest prefix a table may use, in bits.

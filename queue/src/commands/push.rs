@@ -1,6 +1,8 @@
 //! Pushing jobs.
 
 use super::prelude::*;
+use crate::index::QueueNumber;
+use crate::keys::job_id;
 use crate::push::{PushOptions, push};
 
 pub(super) const PUSH: Verb = Verb {
@@ -25,8 +27,22 @@ fn run_push(queues: &mut Queues, txn: &mut Txn<'_>, mut args: Args<'_>, reply: &
     }
     options.check(queues, txn)?;
     let (queue, number) = push(queues, txn, &options, payload)?;
-    reply.bulk(&queues.id_of(txn, queue, number)?);
+    write_id(queues, queue, number, &options, reply);
     Ok(Outcome::Done)
+}
+
+/// The id of a job that was just pushed.
+fn write_id(
+    queues: &Queues,
+    queue: QueueNumber,
+    number: u64,
+    options: &PushOptions<'_>,
+    reply: &mut Reply<'_>,
+) {
+    match options.id {
+        Some(id) => reply.bulk(id),
+        None => reply.bulk(&job_id(&queues.queue(queue).name, number)),
+    }
 }
 
 pub(super) const MPUSH: Verb = Verb {
@@ -65,7 +81,7 @@ fn run_mpush(queues: &mut Queues, txn: &mut Txn<'_>, mut args: Args<'_>, reply: 
     reply.array(count);
     for payload in payloads {
         let (queue, number) = push(queues, txn, &options, payload)?;
-        reply.bulk(&queues.id_of(txn, queue, number)?);
+        write_id(queues, queue, number, &options, reply);
     }
     Ok(Outcome::Done)
 }

@@ -158,10 +158,9 @@ impl User {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::hash::HashKey;
 
     fn described(rules: &[&str]) -> String {
-        let index = Index::new(crate::commands::all(), HashKey::new(1, 2));
+        let index = Index::new(crate::commands::all());
         let mut user = User::new(false);
         rules.iter().for_each(|rule| user.apply(&index, rule.as_bytes(), false).unwrap());
         let text = String::from_utf8(user.describe(&index)).unwrap();

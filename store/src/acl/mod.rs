@@ -358,10 +358,9 @@ pub(crate) fn has_spaces(text: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::hash::HashKey;
 
     fn index() -> Index {
-        Index::new(crate::commands::all(), HashKey::new(1, 2))
+        Index::new(crate::commands::all())
     }
 
     fn user(index: &Index, rules: &[&str]) -> User {

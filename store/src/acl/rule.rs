@@ -235,11 +235,10 @@ fn rights(letters: &[u8]) -> Result<u8, RuleFault> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::hash::HashKey;
 
     #[test]
     fn faults_have_the_words_of_redis() {
-        let index = Index::new(crate::commands::all(), HashKey::new(1, 2));
+        let index = Index::new(crate::commands::all());
         let fault = |rules: &[&str]| {
             let mut user = User::new(false);
             rules.iter().find_map(|rule| user.apply(&index, rule.as_bytes(), false).err())

@@ -3,7 +3,6 @@
 use hashbrown::HashTable;
 
 use super::row::Command;
-use crate::hash::HashKey;
 
 /// Longest name that is looked up.
 const NAME_MAX: usize = 32;
@@ -36,17 +35,30 @@ impl Callable {
 
 /// All commands.
 pub struct Index {
-    key: HashKey,
     by_name: HashTable<u16>,
     all: Vec<Callable>,
     /// First subcommand of each container in `all`, by the id of the container.
     children: Vec<u16>,
 }
 
+/// A hash of a name in small letters. Clients choose which names they ask for, but not which are in the table, so a
+/// secret would protect nothing.
+#[inline]
+fn name_hash(lower: &[u8]) -> u64 {
+    // The multiplier of Knuth's multiplicative hashing, of 64 bits.
+    const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
+    let mix = |hash: u64, word: u64| (hash ^ word).wrapping_mul(FACTOR).rotate_left(29);
+    let (words, rest) = lower.as_chunks::<8>();
+    let hash = words.iter().fold(lower.len() as u64, |hash, word| mix(hash, u64::from_le_bytes(*word)));
+    let mut last = [0; 8];
+    last[..rest.len()].copy_from_slice(rest);
+    mix(mix(hash, u64::from_le_bytes(last)), 0)
+}
+
 impl Index {
     /// An index of these rows.
-    pub fn new(rows: impl IntoIterator<Item = &'static Command>, key: HashKey) -> Self {
-        let mut index = Self { key, by_name: HashTable::new(), all: Vec::new(), children: Vec::new() };
+    pub fn new(rows: impl IntoIterator<Item = &'static Command>) -> Self {
+        let mut index = Self { by_name: HashTable::new(), all: Vec::new(), children: Vec::new() };
         for row in rows {
             index.add(row);
         }
@@ -63,8 +75,8 @@ impl Index {
             self.all.push(Callable { row: child, container: Some(row), id });
             self.children.push(0);
         }
-        let (key, all) = (self.key, &self.all);
-        let hash = |id: &u16| key.hash(all[*id as usize].row.name.as_bytes());
+        let all = &self.all;
+        let hash = |id: &u16| name_hash(all[*id as usize].row.name.as_bytes());
         self.by_name.insert_unique(hash(&id), id, hash);
     }
 
@@ -77,7 +89,7 @@ impl Index {
         lower.make_ascii_lowercase();
         let id = self
             .by_name
-            .find(self.key.hash(lower), |&id| self.all[id as usize].row.name.as_bytes() == &*lower)?;
+            .find(name_hash(lower), |&id| self.all[id as usize].row.name.as_bytes() == &*lower)?;
         Some(self.all[*id as usize])
     }
 

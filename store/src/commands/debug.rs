@@ -45,6 +45,8 @@ const HELP: &[&str] = &[
     "    Describe a list.",
     "SET-ACTIVE-EXPIRE <0|1>",
     "    Let keys past their date disappear by themselves, or only when somebody looks.",
+    "SET-SKIP-CHECKSUM-VALIDATION <0|1>",
+    "    Take dumps whose checksum is wrong, or refuse them.",
     "SLEEP <seconds>",
     "    Stop the daemon for a time.",
     "STRINGMATCH-LEN <pattern> <text>",
@@ -105,8 +107,14 @@ fn debug(engine: &mut Engine, client: ClientId, mut args: Args<'_>, reply: &mut 
         }
         (b"panic", 0) => engine.hold(client, Step::Panic, reply),
         (b"error", 1) => Err(Fault::coded(String::from_utf8_lossy(args.bytes()?).replace(['\r', '\n'], " "))),
-        (b"quicklist-packed-threshold" | b"set-skip-checksum-validation" | b"pause-cron", 1)
-        | (b"replybuffer", 2) => accept(&word, args, reply),
+        (b"set-skip-checksum-validation", 1) => {
+            engine.data.trusts_dumps = args.integer()? != 0;
+            reply.ok();
+            Ok(Outcome::Done)
+        }
+        (b"quicklist-packed-threshold" | b"pause-cron", 1) | (b"replybuffer", 2) => {
+            accept(&word, args, reply)
+        }
         (b"config-rewrite-force-all", 0) => engine.hold(client, Step::RewriteConfig { all: true }, reply),
         (b"help", 0) => {
             reply.array(HELP.len());

@@ -87,7 +87,7 @@ const FUNCTION_DUMP: Command = Command::system("dump", Group::Scripting, functio
 
 fn function_dump(engine: &mut Engine, _client: ClientId, _args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     let scripting = engine.scripting.as_ref().ok_or(Fault::Syntax)?;
-    reply.bulk(&dump::write(&scripting.libraries));
+    reply.bulk(&dump::write(&scripting.libraries, &mut engine.data.output));
     Ok(Outcome::Done)
 }
 

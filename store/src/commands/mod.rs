@@ -12,6 +12,7 @@ mod command;
 mod config;
 mod connection;
 mod debug;
+mod dump;
 mod expire;
 mod function;
 mod geo;
@@ -85,6 +86,7 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Command> {
         zset_combine::ROWS,
         key::ROWS,
         expire::ROWS,
+        dump::ROWS,
         object::ROWS,
         connection::ROWS,
         client::ROWS,

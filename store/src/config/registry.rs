@@ -261,7 +261,7 @@ pub const DIRECTIVES: &[Directive] = &[
     // Snapshots.
     special("save", "").accepted(),
     text("dbfilename", "dump.rdb").protected().accepted(),
-    flag("rdbcompression", true).accepted(),
+    flag("rdbcompression", true),
     flag("rdbchecksum", true).immutable().accepted(),
     flag("rdb-del-sync-files", false).accepted(),
     flag("rdb-save-incremental-fsync", true).accepted(),

@@ -64,6 +64,7 @@ use crate::resp::reply::Reply;
 use crate::script::{Running, Scripting};
 use crate::time::Now;
 use crate::txn::{AccessMode, Data, DataCounters, Origin, Txn};
+use session::ClientIdHash;
 use timing::Timing;
 use wait::Waiters;
 use watch::Watchers;
@@ -85,7 +86,7 @@ pub struct EngineOptions {
 /// The engine.
 pub struct Engine {
     pub(crate) data: Data,
-    pub(crate) sessions: HashMap<ClientId, Session, HashKey>,
+    pub(crate) sessions: HashMap<ClientId, Session, ClientIdHash>,
     pub(crate) channels: Channels,
     pub(crate) index: Index,
     pub(crate) config: Config,
@@ -100,7 +101,7 @@ pub struct Engine {
     /// Whose request is being executed.
     current_client: Option<ClientId>,
     /// Bytes of clients that were closed to make room and whose connections still end.
-    leaving: HashMap<ClientId, usize, HashKey>,
+    leaving: HashMap<ClientId, usize, ClientIdHash>,
     /// When the memory of all clients was looked at, in monotonic milliseconds.
     clients_looked_at: u64,
     pub(crate) stats: Stats,
@@ -145,10 +146,10 @@ impl Engine {
         let key = HashKey::new(rng.u64(..), rng.u64(..));
         let databases = config.databases();
         let rows: &'static [Command] = extension.as_ref().map_or(&[], |extension| extension.rows());
-        let index = Index::new(commands::all().chain(rows), key);
+        let index = Index::new(commands::all().chain(rows));
         let mut engine = Self {
             data: Data::new(databases, key, rng.u64(..)),
-            sessions: HashMap::with_hasher(key),
+            sessions: HashMap::default(),
             channels: Channels::new(key),
             access: Access::default(),
             tracking: Tracking::new(key),
@@ -159,7 +160,7 @@ impl Engine {
             policy: Policy::default(),
             eviction_pool: evict::Pool::default(),
             current_client: None,
-            leaving: HashMap::with_hasher(key),
+            leaving: HashMap::default(),
             clients_looked_at: 0,
             stats: Stats { by_command: vec![CommandStats::default(); index.all().len()], ..Stats::default() },
             index,
@@ -501,6 +502,7 @@ impl Engine {
     pub(crate) fn apply_config(&mut self) {
         self.data.limits.thresholds = self.config.thresholds();
         self.data.limits.bulk_max = self.config.bulk_max();
+        self.data.output.compress = self.config.flag("rdbcompression");
         self.data.events_wanted = self.config.events();
         self.policy = Policy::named(self.config.text("maxmemory-policy"));
         self.eviction_pool.clear();

@@ -1,6 +1,7 @@
 //! What the engine knows about a client.
 
 use std::collections::BTreeSet;
+use std::hash::{BuildHasher, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -12,6 +13,33 @@ use crate::resp::reply::Protocol;
 /// The number of a client: never used twice, shown by CLIENT ID.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ClientId(pub u64);
+
+/// Hashes numbers of clients for a table. They are ours, so nobody can choose them to collide.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct ClientIdHash(u64);
+
+impl BuildHasher for ClientIdHash {
+    type Hasher = Self;
+
+    fn build_hasher(&self) -> Self {
+        Self(0)
+    }
+}
+
+impl Hasher for ClientIdHash {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|&byte| self.write_u64(self.0 ^ u64::from(byte)));
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        // Knuth's multiplicative hashing; the table looks at the highest and at the lowest bits.
+        self.0 = number.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(32);
+    }
+}
 
 /// Bytes of a subscription or a watched key beside its name: its places in the tables of the client and of the engine.
 const SUBSCRIPTION_BYTES: usize = 96;

@@ -124,11 +124,6 @@ impl Database {
         self.table.find(hash, key)
     }
 
-    /// The value of a key, to be changed in place.
-    pub(crate) fn find_mut(&mut self, hash: u64, key: &[u8]) -> Option<ViewMut<'_>> {
-        self.table.find_mut(hash, key).map(|found| found.into_mut().into_view())
-    }
-
     /// Adds a key that is known to be absent.
     fn insert_new(&mut self, hash: u64, entry: Entry, access: u32) {
         let look = crate::table::Item::view(&entry);

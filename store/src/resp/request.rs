@@ -225,6 +225,15 @@ impl Parser {
         limits: RequestLimits,
         batch: &mut Batch,
     ) -> Result<Step, ProtocolFault> {
+        if let Some((count, next)) = short_number(&buffer[self.at..])
+            && count > 0
+            && count as i64 <= ARGUMENTS_MAX_UNAUTHENTICATED
+        {
+            self.at += next;
+            self.searched = 0;
+            self.missing = count as i64;
+            return self.arguments(buffer, limits, batch);
+        }
         let Some(line) = self.line(buffer, self.at, ProtocolFault::CountLineTooLong)? else {
             return Ok(Step::Incomplete);
         };
@@ -241,7 +250,29 @@ impl Parser {
         self.arguments(buffer, limits, batch)
     }
 
+    /// Reads the arguments that are missing. Those of a request that is not whole yet are kept for the next time.
     fn arguments(
+        &mut self,
+        buffer: &[u8],
+        limits: RequestLimits,
+        batch: &mut Batch,
+    ) -> Result<Step, ProtocolFault> {
+        let first = batch.arguments.len();
+        batch.arguments.extend(self.partial.drain(..).map(|(start, end)| Argument::At(start, end)));
+        let step = self.read_arguments(buffer, limits, batch);
+        if matches!(step, Ok(Step::Done)) {
+            batch.ends.push((batch.arguments.len() as u32, self.at));
+        } else {
+            let places = batch.arguments.drain(first..).filter_map(|argument| match argument {
+                Argument::At(start, end) => Some((start, end)),
+                Argument::Decoded(_) => None,
+            });
+            self.partial.extend(places);
+        }
+        step
+    }
+
+    fn read_arguments(
         &mut self,
         buffer: &[u8],
         limits: RequestLimits,
@@ -250,7 +281,16 @@ impl Parser {
         while self.missing > 0 {
             let len = match self.bulk {
                 Some(len) => len,
-                None => {
+                None => 'read: {
+                    if buffer.get(self.at) == Some(&b'$')
+                        && let Some((len, next)) = short_number(&buffer[self.at..])
+                        && len as i64 <= limits.bulk_max
+                    {
+                        self.at += next;
+                        self.searched = 0;
+                        self.bulk = Some(len);
+                        break 'read len;
+                    }
                     match buffer.get(self.at) {
                         None => return Ok(Step::Incomplete),
                         Some(b'$') => {}
@@ -273,13 +313,11 @@ impl Parser {
             if buffer.len() - self.at < len + 2 {
                 return Ok(Step::Incomplete);
             }
-            self.partial.push((self.at as u32, (self.at + len) as u32));
+            batch.arguments.push(Argument::At(self.at as u32, (self.at + len) as u32));
             self.at += len + 2;
             self.bulk = None;
             self.missing -= 1;
         }
-        batch.arguments.extend(self.partial.drain(..).map(|(start, end)| Argument::At(start, end)));
-        batch.ends.push((batch.arguments.len() as u32, self.at));
         Ok(Step::Done)
     }
 
@@ -309,6 +347,21 @@ impl Parser {
             batch.ends.push((batch.arguments.len() as u32, self.at));
         }
         Ok(Step::Done)
+    }
+}
+
+/// The number of one or two digits behind the first byte of a whole line, and where the next line begins: the common
+/// case of a count and of a length, without a search.
+#[inline]
+fn short_number(line: &[u8]) -> Option<(usize, usize)> {
+    let digit = |byte: u8| usize::from(byte - b'0');
+    match *line {
+        // Redis skips the byte behind the carriage return without looking at it.
+        [_, ones @ b'0'..=b'9', b'\r', _, ..] => Some((digit(ones), 4)),
+        [_, tens @ b'1'..=b'9', ones @ b'0'..=b'9', b'\r', _, ..] => {
+            Some((10 * digit(tens) + digit(ones), 5))
+        }
+        _ => None,
     }
 }
 

@@ -1,47 +1,22 @@
 //! Libraries as bytes: FUNCTION DUMP and RESTORE, in the form of snapshots.
 
-use super::crc64::crc64;
 use super::library::{Libraries, RestorePolicy};
-use super::lzf;
 use crate::command::Fault;
+use crate::rdb::{Cursor, Output, open_dump, seal};
 
-/// The version of the form, that of Redis 7.0.
-const VERSION: u16 = 10;
 /// What comes before a library; the newer form is its text alone.
 const FUNCTION: u8 = 246;
 const FUNCTION_TEXT: u8 = 245;
-/// Version and checksum.
-const FOOTER: usize = 10;
 
 /// All libraries as bytes.
-pub(crate) fn write(libraries: &Libraries) -> Vec<u8> {
-    let mut out = Vec::new();
+pub(crate) fn write(libraries: &Libraries, out: &mut Output) -> Vec<u8> {
     for library in libraries.iter() {
-        out.push(FUNCTION_TEXT);
-        write_len(library.code.len(), &mut out);
-        out.extend_from_slice(&library.code);
+        out.raw(&[FUNCTION_TEXT]);
+        out.string(&library.code);
     }
-    out.extend_from_slice(&VERSION.to_le_bytes());
-    let checksum = crc64(&out);
-    out.extend_from_slice(&checksum.to_le_bytes());
-    out
-}
-
-fn write_len(len: usize, out: &mut Vec<u8>) {
-    match len {
-        0..64 => out.push(len as u8),
-        64..16384 => out.extend_from_slice(&(len as u16 | 0x4000).to_be_bytes()),
-        _ => match u32::try_from(len) {
-            Ok(len) => {
-                out.push(0x80);
-                out.extend_from_slice(&len.to_be_bytes());
-            }
-            Err(_) => {
-                out.push(0x81);
-                out.extend_from_slice(&(len as u64).to_be_bytes());
-            }
-        },
-    }
+    let mut payload = out.take();
+    seal(&mut payload);
+    payload
 }
 
 /// The policy that a word names.
@@ -64,20 +39,14 @@ pub(crate) fn policy(word: Option<&[u8]>) -> Result<RestorePolicy, Fault> {
 /// # Errors
 /// It is none.
 pub(crate) fn read(payload: &[u8]) -> Result<Vec<Vec<u8>>, Fault> {
-    let broken = || Fault::other("DUMP payload version or checksum are wrong");
-    let at = payload.len().checked_sub(FOOTER).ok_or_else(broken)?;
-    let (mut rest, footer) = payload.split_at(at);
-    let (version, checksum) = footer.split_at(2);
-    let is_newer = u16::from_le_bytes([version[0], version[1]]) > VERSION;
-    if is_newer || checksum != crc64(&payload[..at + 2]).to_le_bytes() {
-        return Err(broken());
-    }
+    let (body, _) =
+        open_dump(payload, false).map_err(|_| Fault::other("DUMP payload version or checksum are wrong"))?;
+    let mut cursor = Cursor::new(body);
     let mut codes = Vec::new();
-    while let Some((&kind, more)) = rest.split_first() {
-        rest = more;
-        codes.push(match kind {
-            FUNCTION_TEXT => text(&mut rest).ok_or_else(|| Fault::other("Failed loading library payload"))?,
-            FUNCTION => old_library(&mut rest)?,
+    while !cursor.is_at_end() {
+        codes.push(match cursor.byte() {
+            Ok(FUNCTION_TEXT) => text(&mut cursor, "Failed loading library payload")?,
+            Ok(FUNCTION) => old_library(&mut cursor)?,
             _ => return Err(Fault::other("given type is not a function")),
         });
     }
@@ -85,67 +54,20 @@ pub(crate) fn read(payload: &[u8]) -> Result<Vec<Vec<u8>>, Fault> {
 }
 
 /// A library in the form of the release candidates of 7.0: name, engine, description and text.
-fn old_library(rest: &mut &[u8]) -> Result<Vec<u8>, Fault> {
-    let mut part = |fault: &'static str| text(rest).ok_or_else(|| Fault::other(fault));
-    let name = part("Failed loading library name")?;
-    let engine = part("Failed loading engine name")?;
+fn old_library(cursor: &mut Cursor<'_>) -> Result<Vec<u8>, Fault> {
+    let name = text(cursor, "Failed loading library name")?;
+    let engine = text(cursor, "Failed loading engine name")?;
     let described =
-        length(rest).ok_or_else(|| Fault::other("Failed loading library description indicator"))?;
-    let mut part = |fault: &'static str| text(rest).ok_or_else(|| Fault::other(fault));
+        cursor.length().map_err(|_| Fault::other("Failed loading library description indicator"))?;
     if described != 0 {
-        part("Failed loading library description")?;
+        text(cursor, "Failed loading library description")?;
     }
-    let blob = part("Failed loading library blob")?;
+    let blob = text(cursor, "Failed loading library blob")?;
     Ok([b"#!", &*engine, b" name=", &*name, b"\n", &*blob].concat())
 }
 
-fn take<'a>(rest: &mut &'a [u8], count: usize) -> Option<&'a [u8]> {
-    let (taken, more) = rest.split_at_checked(count)?;
-    *rest = more;
-    Some(taken)
-}
-
-/// A length that is none of the special forms.
-fn length(rest: &mut &[u8]) -> Option<usize> {
-    let first = *take(rest, 1)?.first()?;
-    match first >> 6 {
-        0 => Some(usize::from(first & 63)),
-        1 => Some(usize::from(first & 63) << 8 | usize::from(*take(rest, 1)?.first()?)),
-        2 if first == 0x80 => {
-            let bytes: [u8; 4] = take(rest, 4)?.try_into().ok()?;
-            usize::try_from(u32::from_be_bytes(bytes)).ok()
-        }
-        2 if first == 0x81 => {
-            let bytes: [u8; 8] = take(rest, 8)?.try_into().ok()?;
-            usize::try_from(u64::from_be_bytes(bytes)).ok()
-        }
-        _ => None,
-    }
-}
-
-/// A text: plain, compressed, or an integer.
-fn text(rest: &mut &[u8]) -> Option<Vec<u8>> {
-    match rest.first()? {
-        0xC0 => Some((*take(rest, 2)?.get(1)? as i8).to_string().into_bytes()),
-        0xC1 => {
-            let bytes: [u8; 2] = take(rest, 3)?.get(1..)?.try_into().ok()?;
-            Some(i16::from_le_bytes(bytes).to_string().into_bytes())
-        }
-        0xC2 => {
-            let bytes: [u8; 4] = take(rest, 5)?.get(1..)?.try_into().ok()?;
-            Some(i32::from_le_bytes(bytes).to_string().into_bytes())
-        }
-        0xC3 => {
-            take(rest, 1)?;
-            let compressed = length(rest)?;
-            let len = length(rest)?;
-            lzf::decompress(take(rest, compressed)?, len)
-        }
-        _ => {
-            let len = length(rest)?;
-            take(rest, len).map(<[u8]>::to_vec)
-        }
-    }
+fn text(cursor: &mut Cursor<'_>, fault: &'static str) -> Result<Vec<u8>, Fault> {
+    cursor.string().map(|written| written.into_vec()).map_err(|_| Fault::other(fault))
 }
 
 #[cfg(test)]
@@ -192,18 +114,9 @@ mod tests {
             b"\xf6\x01",
             b"\x00",
         ] {
-            let mut payload = [body, &VERSION.to_le_bytes()].concat();
-            payload.extend_from_slice(&crc64(&payload).to_le_bytes());
+            let mut payload = body.to_vec();
+            seal(&mut payload);
             assert!(read(&payload).is_err(), "{body:x?}");
-        }
-    }
-
-    #[test]
-    fn lengths_of_all_sizes_come_back() {
-        for len in [0, 1, 63, 64, 16383, 16384, 100_000] {
-            let mut bytes = Vec::new();
-            write_len(len, &mut bytes);
-            assert_eq!(length(&mut &*bytes), Some(len));
         }
     }
 }

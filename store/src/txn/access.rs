@@ -87,6 +87,17 @@ impl Access {
         self.clock.wrapping_sub(mark) & CLOCK_MASK
     }
 
+    /// The mark of a key that was not used for so many seconds, or is used so often, where this is what is noted.
+    pub(crate) fn told(&self, idle_seconds: Option<i64>, frequency: Option<i64>) -> Option<u32> {
+        match self.mode {
+            AccessMode::Frequency => frequency.map(|count| self.minutes << 8 | count.clamp(0, 255) as u32),
+            AccessMode::Time { .. } => idle_seconds.map(|seconds| {
+                let idle = seconds.clamp(0, i64::from(CLOCK_MASK)) as u32;
+                self.clock.wrapping_sub(idle) & CLOCK_MASK
+            }),
+        }
+    }
+
     /// How much a key should go: the higher, the sooner.
     pub(crate) fn score(&self, mark: u32) -> u32 {
         match self.mode {

@@ -4,6 +4,7 @@ use super::access::Access;
 use super::{DbKey, Event, EventMask, Feed, Touched};
 use crate::hash::HashKey;
 use crate::keyspace::Keyspace;
+use crate::rdb::Output;
 use crate::types::Thresholds;
 
 /// Everything a [`super::Txn`] can reach.
@@ -31,6 +32,10 @@ pub(crate) struct Data {
     pub(crate) quiet: bool,
     /// Whether the client may not read every key, although the command might lead to any.
     pub(crate) keys_limited: bool,
+    /// Writes values as bytes.
+    pub(crate) output: Output,
+    /// The checksums of dumps are not looked at: DEBUG SET-SKIP-CHECKSUM-VALIDATION.
+    pub(crate) trusts_dumps: bool,
 }
 
 /// Counts of what happened to keys.
@@ -100,6 +105,8 @@ impl Data {
             frozen: false,
             quiet: false,
             keys_limited: false,
+            output: Output::default(),
+            trusts_dumps: false,
         }
     }
 

@@ -313,6 +313,14 @@ impl<'a> Txn<'a> {
         }
     }
 
+    /// The value of a key as bytes; see [`crate::rdb`].
+    pub(crate) fn dump(&mut self, key: &[u8]) -> Option<Vec<u8>> {
+        let mut output = std::mem::take(&mut self.data.output);
+        let payload = self.raw_entry(key).map(|entry| crate::rdb::dump(entry.view(), &mut output));
+        self.data.output = output;
+        payload
+    }
+
     /// The database itself.
     pub(crate) fn database(&self) -> &Database {
         self.data.keyspace.db(self.db)
@@ -350,8 +358,7 @@ impl<'a> Txn<'a> {
         key: &[u8],
         fields: [&[u8]; N],
     ) -> Result<[Option<Text<'_>>; N], Fault> {
-        let hash = self.hash(key)?;
-        Ok(fields.map(|field| hash.and_then(|hash| hash.get(field))))
+        Ok(self.hash(key)?.map_or([const { None }; N], |hash| hash.get_all(fields)))
     }
 
     /// Visits the fields of a hash as they are stored, for an extension; says whether the key is there.

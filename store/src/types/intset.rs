@@ -53,6 +53,11 @@ impl IntSet {
         }
     }
 
+    /// The width of each integer in bytes, and the integers, ascending, little-endian.
+    pub(crate) fn raw(&self) -> (u32, &[u8]) {
+        (self.data.head(), self.data.bytes())
+    }
+
     /// All integers, ascending.
     pub(crate) fn iter(&self) -> impl DoubleEndedIterator<Item = i64> + '_ {
         (0..self.len()).map(|index| self.at(index))

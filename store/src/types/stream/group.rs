@@ -53,6 +53,11 @@ impl Consumer {
     pub(crate) fn pending_len(&self) -> usize {
         self.pending.len()
     }
+
+    /// Which entries it has not acknowledged, ascending.
+    pub(crate) fn pending_ids(&self) -> impl Iterator<Item = StreamId> {
+        self.pending.iter().copied()
+    }
 }
 
 impl Group {

@@ -54,13 +54,11 @@ impl StreamId {
     }
 
     /// Sixteen bytes that sort as IDs do.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the codec of values, which comes next, needs it"))]
     pub(crate) fn to_bytes(self) -> [u8; 16] {
         (u128::from(self.ms) << 64 | u128::from(self.seq)).to_be_bytes()
     }
 
     /// The ID that these bytes are.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the codec of values, which comes next, needs it"))]
     pub(crate) fn from_bytes(bytes: [u8; 16]) -> Self {
         let both = u128::from_be_bytes(bytes);
         Self { ms: (both >> 64) as u64, seq: both as u64 }

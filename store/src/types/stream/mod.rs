@@ -7,14 +7,14 @@
 mod group;
 mod id;
 mod node;
-mod weight;
+pub(crate) mod weight;
 
 use std::collections::{BTreeMap, VecDeque};
 
 pub(crate) use group::{Consumer, ConsumerId, Group, Pending};
 pub(crate) use id::StreamId;
-pub(crate) use node::Entry;
 use node::Node;
+pub(crate) use node::{Entry, NodeRef};
 
 use crate::types::Thresholds;
 
@@ -111,22 +111,33 @@ impl Stream {
         }
     }
 
-    /// Adds a node that was read from somewhere: entries ascend, behind all that are there. Counts nothing but entries.
-    #[expect(dead_code, reason = "the codec of values, which comes next, needs it")]
-    pub(crate) fn append_node<'a>(
-        &mut self,
-        master: StreamId,
-        entries: &[(StreamId, Vec<&'a [u8]>)],
-        names: &[&'a [u8]],
-    ) {
+    /// Begins a node that was read from somewhere, with the names in front of it. Entries follow, at least one.
+    pub(crate) fn begin_node(&mut self, master: StreamId, names: &[&[u8]]) {
         let pairs: Vec<&[u8]> = names.iter().flat_map(|name| [*name, b""]).collect();
-        let mut node = Node::new(master, &pairs, 0);
-        for (id, pairs) in entries {
-            node.append(master, *id, pairs);
+        self.nodes.push_back((master, Node::new(master, &pairs, NODE_CAPACITY)));
+    }
+
+    /// Adds an entry to the node that was begun, behind all that are there. Counts nothing but entries.
+    pub(crate) fn append_to_node(&mut self, id: StreamId, pairs: &[&[u8]]) {
+        if let Some((master, node)) = self.nodes.back_mut() {
+            node.append(*master, id, pairs);
             self.len += 1;
         }
-        node.shrink();
-        self.nodes.push_back((master, node));
+    }
+
+    /// Ends the node that was begun.
+    pub(crate) fn end_node(&mut self) {
+        if let Some((_, node)) = self.nodes.back_mut() {
+            node.shrink();
+        }
+    }
+
+    /// Notes what happened before the entries that were read.
+    pub(crate) fn set_history(&mut self, last: StreamId, max_deleted: StreamId, added: u64) {
+        self.last = last;
+        self.max_deleted = max_deleted;
+        self.added = added;
+        self.find_first();
     }
 
     /// The place of the node that may hold `id`.
@@ -154,10 +165,9 @@ impl Stream {
             .take_while(move |entry| entry.id >= start)
     }
 
-    /// The entries of each node, with its ID.
-    #[expect(dead_code, reason = "the codec of values, which comes next, needs it")]
-    pub(crate) fn nodes(&self) -> impl Iterator<Item = (StreamId, impl Iterator<Item = Entry<'_>>)> {
-        self.nodes.iter().map(|(master, node)| (*master, node.entries(*master)))
+    /// The nodes.
+    pub(crate) fn nodes(&self) -> impl Iterator<Item = NodeRef<'_>> {
+        self.nodes.iter().map(|(master, node)| NodeRef { master: *master, node })
     }
 
     /// An entry.
@@ -284,7 +294,7 @@ impl Stream {
     }
 
     /// How many entries were ever added up to `id`, if that can be told.
-    fn added_up_to(&self, id: StreamId) -> Option<u64> {
+    pub(crate) fn added_up_to(&self, id: StreamId) -> Option<u64> {
         if self.added == 0 {
             return Some(0);
         }

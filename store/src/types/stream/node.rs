@@ -114,9 +114,43 @@ impl<'a> Entry<'a> {
     }
 
     /// Whether its names are those in front of its node, and stand there only.
-    #[expect(dead_code, reason = "the codec of values, which comes next, needs it")]
     pub(crate) fn shares_names(self) -> bool {
         self.names.is_some()
+    }
+}
+
+/// A look at a node.
+#[derive(Clone, Copy)]
+pub(crate) struct NodeRef<'a> {
+    /// Its ID: that of its first entry, deleted or not.
+    pub(crate) master: StreamId,
+    pub(super) node: &'a Node,
+}
+
+impl<'a> NodeRef<'a> {
+    /// How many entries are not deleted.
+    pub(crate) fn live(self) -> u64 {
+        self.node.live()
+    }
+
+    /// How many names stand in front.
+    pub(crate) fn fields(self) -> u32 {
+        self.node.0.head().fields
+    }
+
+    /// The names in front.
+    pub(crate) fn names(self) -> impl Iterator<Item = Text<'a>> {
+        let mut names = &self.node.0.bytes()[..self.node.0.head().names_end as usize];
+        std::iter::from_fn(move || {
+            let (name, len) = (!names.is_empty()).then(|| read(names))?;
+            names = &names[len..];
+            Some(name.text())
+        })
+    }
+
+    /// The entries that are not deleted.
+    pub(crate) fn entries(self) -> impl Iterator<Item = Entry<'a>> {
+        self.node.entries(self.master)
     }
 }
 

@@ -4,7 +4,7 @@ use super::id::StreamId;
 use crate::number::parse_i64;
 
 /// Header and end of a listpack.
-pub(super) const EMPTY: usize = 7;
+pub(crate) const EMPTY: usize = 7;
 
 /// An element of `len` bytes with the length behind it that lets Redis walk backwards.
 fn with_back_length(len: usize) -> usize {
@@ -30,7 +30,7 @@ pub(super) fn integer(value: i64) -> usize {
 }
 
 /// A text, kept as an integer if it is one.
-pub(super) fn text(text: &[u8]) -> usize {
+pub(crate) fn text(text: &[u8]) -> usize {
     match parse_i64(text) {
         Some(value) => integer(value),
         None => with_back_length(match text.len() {

@@ -1,0 +1,53 @@
+//! Why bytes are no value, or no snapshot.
+
+use std::fmt;
+
+/// Why something cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum RdbFault {
+    /// The bytes end before it does.
+    Truncated,
+    /// A number, a length or a text that cannot be.
+    Damaged(&'static str),
+    /// A compact form that contradicts itself.
+    Integrity {
+        /// Which one.
+        form: &'static str,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// A value of a type that is not known.
+    UnknownType(u8),
+    /// A value of a module.
+    Module {
+        /// Which type of which module: the nine characters it is known by.
+        name: String,
+    },
+    /// A hash whose fields have dates.
+    FieldDates,
+}
+
+impl fmt::Display for RdbFault {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Truncated => write!(out, "it ends too early"),
+            Self::Damaged(reason) => out.write_str(reason),
+            Self::Integrity { form, reason } => write!(out, "{form} integrity check failed: {reason}"),
+            Self::UnknownType(number) => write!(out, "unknown type {number}"),
+            Self::Module { name } => {
+                write!(out, "a value of the module type '{name}', and there are no modules")
+            }
+            Self::FieldDates => write!(out, "a hash whose fields expire, which is not supported"),
+        }
+    }
+}
+
+impl std::error::Error for RdbFault {}
+
+/// Why a compact form is damaged; who reads it knows which form it is.
+pub(super) type Flaw = &'static str;
+
+/// Names the form that has a flaw.
+pub(super) fn of_form(form: &'static str) -> impl Fn(Flaw) -> RdbFault {
+    move |reason| RdbFault::Integrity { form, reason }
+}
