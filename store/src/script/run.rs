@@ -154,7 +154,7 @@ impl Run<'_> {
         self.engine.data.feed.set_muted(!self.replicated);
         let mut reply = Reply::new(&mut self.scratch, self.protocol);
         let invocation = Invocation { client: SCRIPT_CLIENT, db: self.db, command, args, waking: None };
-        self.engine.invoke_in_script(self.call.client, &invocation, &mut reply);
+        self.engine.invoke_in_script((self.call.client, self.call.args), &invocation, &mut reply);
         self.engine.data.feed.set_muted(false);
         if (is_system || self.limited)
             && let Some(db) = self.engine.leave_script_session()
