@@ -163,7 +163,7 @@ impl Supervisor {
 fn status(daemon: &Daemon) -> String {
     let core = daemon.shared.lock();
     let engine = &core.engine;
-    let keys: usize = engine.database_sizes().iter().map(|database| database.1).sum();
+    let keys: usize = engine.database_sizes().iter().map(|database| database.keys).sum();
     let mut text = format!("Ready: {} clients, {keys} keys", engine.clients());
     let queues = engine.extension().and_then(|any| any.downcast_ref::<Queues>());
     if let Some(queues) = queues {

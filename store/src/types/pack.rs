@@ -93,7 +93,8 @@ impl<'a> Encoded<'a> {
         Self { head, head_len: 9, body: &[] }
     }
 
-    fn integer(value: i64) -> Self {
+    /// Encodes an integer.
+    pub(crate) fn integer(value: i64) -> Self {
         let mut head = [0; 9];
         if (0..32).contains(&value) {
             head[0] = SMALL_INTEGER | value as u8;
@@ -214,6 +215,11 @@ impl Pack {
     /// The encoded bytes from `at` on.
     pub(crate) fn from(&self, at: usize) -> &[u8] {
         &self.data.bytes()[at..]
+    }
+
+    /// Gives back room that is not used, if that is worth an allocation.
+    pub(crate) fn shrink(&mut self) {
+        self.data.shrink();
     }
 
     /// Where the first element begins.
