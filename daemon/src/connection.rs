@@ -11,6 +11,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use pbj_store::engine::{ClientId, ConnectionGauges, Executed, Peer, Requests};
+use pbj_store::resp::reply::{Protocol, Reply};
 use pbj_store::resp::request::{Batch, Parser, ProtocolFault, RequestLimits};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
@@ -271,7 +272,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     async fn refuse(&mut self, fault: ProtocolFault) -> bool {
         if let Some(text) = fault.text() {
-            self.out.extend_from_slice(format!("-{text}\r\n").as_bytes());
+            Reply::new(&mut self.out, Protocol::V2).error(&text);
         } else {
             tracing::warn!(
                 "possible cross-protocol attack: a client sends POST or Host: and is disconnected without an answer"

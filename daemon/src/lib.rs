@@ -27,6 +27,7 @@ pub mod log_writer;
 pub mod logging;
 pub mod mailbox;
 pub mod metrics;
+pub mod panic;
 pub mod rewrite;
 pub mod shared;
 pub mod signals;

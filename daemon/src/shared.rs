@@ -341,6 +341,7 @@ impl Shared {
                 std::thread::sleep(Duration::from_micros(us));
                 Ok(())
             }
+            Step::Panic => asked_for_panic(),
             Step::ReloadLog => self.reload_log(engine),
             Step::Shutdown { force, .. } => {
                 self.control.ask(Control::Shutdown { force });
@@ -414,4 +415,9 @@ impl Shared {
         self.mailboxes.lock().values().for_each(|mailbox| mailbox.close());
         self.timer.notify_one();
     }
+}
+
+#[expect(clippy::panic, reason = "this is what was asked for")]
+fn asked_for_panic() -> ! {
+    panic!("DEBUG PANIC asked for it")
 }

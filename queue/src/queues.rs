@@ -281,13 +281,18 @@ impl Queues {
     /// Removes a job and every trace of it.
     pub(crate) fn forget_job(&mut self, txn: &mut Txn<'_>, job: &Found) -> Result<(), Fault> {
         self.unplace(txn, job);
-        if !self.aliases.is_empty() {
-            let chosen = txn.hash_field(&job.key, field::ID)?.map(|id| id.to_vec());
-            if let Some(id) = chosen {
-                self.aliases.remove(&(txn.db(), id.into()));
-            }
-        }
+        self.forget_alias(txn, &job.key)?;
         txn.remove(&job.key);
+        Ok(())
+    }
+
+    /// Forgets the id that the client of a job chose.
+    fn forget_alias(&mut self, txn: &mut Txn<'_>, key: &[u8]) -> Result<(), Fault> {
+        if !self.aliases.is_empty()
+            && let Some(id) = txn.hash_field(key, field::ID)?.map(|id| Box::from(&*id))
+        {
+            self.aliases.remove(&(txn.db(), id));
+        }
         Ok(())
     }
 
@@ -393,10 +398,13 @@ impl Queues {
     fn forget_surplus(&mut self, txn: &mut Txn<'_>, queue: QueueNumber, state: State) -> Result<(), Fault> {
         let kept = if state == State::Dead { DEAD_KEPT } else { FINISHED_KEPT };
         while self.queue_mut(queue).index.line_of(state).len() > kept {
-            let Some(&(_, number)) = self.queue_mut(queue).index.line_of(state).first() else { break };
+            let index = &mut self.queue_mut(queue).index;
+            let Some((_, number)) = index.line_of(state).pop_first() else { break };
+            // That is all there is to its place: see `place`.
+            index.counts.remove(state);
             let key = self.job_key(queue, number);
-            let Some(head) = Head::read(txn, &key)? else { break };
-            self.forget_job(txn, &Found { queue, number, key, head })?;
+            self.forget_alias(txn, &key)?;
+            txn.remove(&key);
         }
         Ok(())
     }

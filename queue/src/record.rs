@@ -6,7 +6,6 @@
 
 use pbj_store::Scalar;
 use pbj_store::command::Fault;
-use pbj_store::number::Digits;
 use pbj_store::txn::Txn;
 
 use crate::limits::{ATTEMPTS_DEFAULT, LEASE_DEFAULT_MS, LOST_DEFAULT};
@@ -193,11 +192,8 @@ impl Head {
                 other => debug_assert!(!HEAD_FIELDS.contains(&other), "removing a field of the head"),
             }
         }
-        for (name, value) in &fields.pairs {
-            match value {
-                Value::Text(text) => self.take(name, Scalar::Bytes(text)),
-                Value::Number(number, _) => self.take(name, Scalar::Integer(*number)),
-            }
+        for &(name, value) in &fields.pairs {
+            self.take(name, value);
         }
         self
     }
@@ -234,15 +230,10 @@ pub(crate) fn backoff(txn: &mut Txn<'_>, key: &[u8]) -> Result<Backoff, Fault> {
     Ok(text.and_then(|text| Backoff::parse(&text).ok()).unwrap_or_default())
 }
 
-/// A list of fields to write, with numbers made into text.
+/// A list of fields to write.
 pub(crate) struct Fields<'a> {
-    pairs: Vec<(&'a [u8], Value<'a>)>,
+    pairs: Vec<(&'a [u8], Scalar<'a>)>,
     removed: Vec<&'a [u8]>,
-}
-
-enum Value<'a> {
-    Text(&'a [u8]),
-    Number(i64, Digits),
 }
 
 impl Default for Fields<'_> {
@@ -256,15 +247,14 @@ impl<'a> Fields<'a> {
     /// Adds a text.
     #[must_use]
     pub(crate) fn text(mut self, name: &'a [u8], value: &'a [u8]) -> Self {
-        self.pairs.push((name, Value::Text(value)));
+        self.pairs.push((name, Scalar::Bytes(value)));
         self
     }
 
     /// Adds a number.
     #[must_use]
     pub(crate) fn number(mut self, name: &'a [u8], value: u64) -> Self {
-        let value = value as i64;
-        self.pairs.push((name, Value::Number(value, Digits::of(value))));
+        self.pairs.push((name, Scalar::Integer(value as i64)));
         self
     }
 
@@ -292,17 +282,9 @@ impl<'a> Fields<'a> {
     /// # Errors
     /// The key holds another type.
     pub(crate) fn write(&self, txn: &mut Txn<'_>, key: &[u8]) -> Result<(), Fault> {
-        let pairs: Vec<(&[u8], &[u8])> = self
-            .pairs
-            .iter()
-            .map(|(name, value)| match value {
-                Value::Text(text) => (*name, *text),
-                Value::Number(_, digits) => (*name, digits.as_bytes()),
-            })
-            .collect();
         if !self.removed.is_empty() {
             txn.hash_remove(key, &self.removed)?;
         }
-        txn.hash_put(key, &pairs)
+        txn.hash_put(key, &self.pairs)
     }
 }

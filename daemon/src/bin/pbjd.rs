@@ -7,7 +7,7 @@ use pbj::boot::{Daemon, Options, StartFault};
 use pbj::config_file::CommandLine;
 use pbj::logging::Logging;
 use pbj::supervise::Supervisor;
-use pbj::{control, exit, host, signals};
+use pbj::{control, exit, host, panic, signals};
 use pbj_systemd::Notifier;
 
 #[global_allocator]
@@ -41,6 +41,7 @@ fn main() -> ExitCode {
         println!("pbjd {} (speaks as redis {})", env!("CARGO_PKG_VERSION"), pbj_store::COMPATIBLE_WITH);
         return ExitCode::SUCCESS;
     }
+    panic::end_process_on_panic();
     ExitCode::from(run(line) as u8)
 }
 

@@ -1,5 +1,7 @@
 //! Workers and daemons that are killed: nothing is lost, and nothing is left behind.
 
+use std::os::unix::process::ExitStatusExt as _;
+
 use nix::sys::signal::Signal;
 use serde_json::json;
 
@@ -100,4 +102,17 @@ fn a_worker_may_be_there_before_its_daemon() {
     assert!(daemon.worker_log().contains("trying again until it answers"));
     daemon.restart();
     daemon.wait_for_state(&id, "done");
+}
+
+/// A thread that panics takes the process with it: a daemon without one of its threads would keep promises no longer.
+#[test]
+fn a_panic_ends_the_daemon_and_loses_nothing() {
+    let mut daemon = Daemon::start_with(&["--enable-debug-command", "local"]);
+    daemon.says(&["cli", "set", "kept", "1"]);
+    daemon.call(&["cli", "debug", "panic"]);
+    assert_eq!(daemon.ended().signal(), Some(Signal::SIGABRT as i32));
+    let log = std::fs::read_to_string(daemon.path("pbjd.log")).unwrap();
+    assert!(log.contains("a mistake in pbjd itself, in thread io-") && log.contains("asked for it"), "{log}");
+    daemon.restart();
+    assert_eq!(daemon.says(&["cli", "get", "kept"]).trim(), "1");
 }

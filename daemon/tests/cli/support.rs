@@ -125,6 +125,11 @@ impl Daemon {
         });
     }
 
+    /// Waits until the daemon has ended by itself.
+    pub(crate) fn ended(&mut self) -> ExitStatus {
+        self.process.take().unwrap().ended()
+    }
+
     /// As a power cut.
     pub(crate) fn kill(&mut self) {
         self.process = None;

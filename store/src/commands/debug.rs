@@ -35,6 +35,8 @@ const HELP: &[&str] = &[
     "    Write a line into the log of the daemon.",
     "OBJECT <key>",
     "    Describe how a value is kept.",
+    "PANIC",
+    "    End the daemon as a mistake in it would.",
     "POPULATE <count> [<prefix>] [<size>]",
     "    Make keys.",
     "PROTOCOL <type>",
@@ -101,6 +103,7 @@ fn debug(engine: &mut Engine, client: ClientId, mut args: Args<'_>, reply: &mut 
             reply.ok();
             Ok(Outcome::Done)
         }
+        (b"panic", 0) => engine.hold(client, Step::Panic, reply),
         (b"error", 1) => Err(Fault::coded(String::from_utf8_lossy(args.bytes()?).replace(['\r', '\n'], " "))),
         (b"quicklist-packed-threshold" | b"set-skip-checksum-validation" | b"pause-cron", 1)
         | (b"replybuffer", 2) => accept(&word, args, reply),

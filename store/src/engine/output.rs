@@ -62,6 +62,8 @@ pub enum Step {
         /// The configuration before.
         before: Box<Config>,
     },
+    /// Panic, to see what becomes of it: DEBUG PANIC.
+    Panic,
     /// Write a line into the log of the daemon: DEBUG LOG.
     Log(String),
     /// Write the directives that differ from their defaults (or all) into the configuration file: CONFIG REWRITE.

@@ -126,11 +126,6 @@ impl Database {
         self.table.find(hash, key)
     }
 
-    /// The value of a key, to be changed in place.
-    pub(crate) fn find_mut(&mut self, hash: u64, key: &[u8]) -> Option<ViewMut<'_>> {
-        self.table.find_mut(hash, key).map(|found| found.into_mut().into_view())
-    }
-
     /// Adds a key that is known to be absent.
     fn insert_new(&mut self, hash: u64, mut entry: Entry, access: u32) {
         if let ViewMut::Hash(value) = entry.look_mut().into_view() {
@@ -243,7 +238,8 @@ impl Database {
 
     /// Files the hash at a key under the next date of its fields; to be called whenever that may have changed.
     pub(crate) fn refile(&mut self, hash: u64, key: &[u8]) {
-        let Some(ViewMut::Hash(value)) = self.find_mut(hash, key) else { return };
+        let found = self.occupied(hash, key).map(|found| found.into_mut().into_view());
+        let Some(ViewMut::Hash(value)) = found else { return };
         let (old, new) = value.refile();
         if old != new {
             old.map(|date| self.field_dates.remove(&(date, hash)));

@@ -63,14 +63,19 @@ impl<'a> Reply<'a> {
     }
 
     fn line(&mut self, kind: u8, number: i64) {
-        self.out.push(kind);
-        // One digit is the common case: lengths, counts, flags.
-        if (0..10).contains(&number) {
-            self.out.push(b'0' + number as u8);
-        } else {
-            self.out.extend_from_slice(Digits::of(number).as_bytes());
+        // Few digits are the common case: lengths, counts, flags.
+        match number {
+            0..10 => self.out.extend_from_slice(&[kind, b'0' + number as u8, b'\r', b'\n']),
+            10..100 => {
+                let (tens, ones) = (number as u8 / 10, number as u8 % 10);
+                self.out.extend_from_slice(&[kind, b'0' + tens, b'0' + ones, b'\r', b'\n']);
+            }
+            _ => {
+                self.out.push(kind);
+                self.out.extend_from_slice(Digits::of(number).as_bytes());
+                self.out.extend_from_slice(b"\r\n");
+            }
         }
-        self.out.extend_from_slice(b"\r\n");
     }
 
     /// `+OK`.

@@ -37,7 +37,7 @@ pub enum ProtocolFault {
 
 impl ProtocolFault {
     /// The error to send before closing; `None` to close without a word.
-    pub fn text(self) -> Option<String> {
+    pub fn text(self) -> Option<Vec<u8>> {
         let text = match self {
             Self::InlineTooLong => "too big inline request",
             Self::UnbalancedQuotes => "unbalanced quotes in request",
@@ -46,14 +46,16 @@ impl ProtocolFault {
             Self::BadCount => "invalid multibulk length",
             Self::CountUnauthenticated => "unauthenticated multibulk length",
             Self::ExpectedBulk(byte) => {
-                return Some(format!("ERR Protocol error: expected '$', got '{}'", byte as char));
+                // The byte as it came, but an error is one line.
+                let shown = if matches!(byte, b'\r' | b'\n') { b' ' } else { byte };
+                return Some([b"ERR Protocol error: expected '$', got '", &[shown][..], b"'"].concat());
             }
             Self::BulkLineTooLong => "too big bulk count string",
             Self::BadBulk => "invalid bulk length",
             Self::BulkUnauthenticated => "unauthenticated bulk length",
             Self::CrossProtocol => return None,
         };
-        Some(format!("ERR Protocol error: {text}"))
+        Some([b"ERR Protocol error: ", text.as_bytes()].concat())
     }
 }
 
@@ -453,6 +455,13 @@ mod tests {
             requests(bytes).unwrap(),
             [words(&["GET", "k"]), words(&["PING"]), words(&["set", "a", "xA\n", "it's"])]
         );
+    }
+
+    #[test]
+    fn the_error_of_a_wrong_byte_is_one_line() {
+        let text = |bytes: &[u8]| requests(bytes).unwrap_err().text().unwrap();
+        assert_eq!(text(b"*1\r\n\n1\r\n"), b"ERR Protocol error: expected '$', got ' '");
+        assert_eq!(text(b"*1\r\n\xff1\r\n"), b"ERR Protocol error: expected '$', got '\xff'");
     }
 
     /// The catalogue of malformed requests, each with the answer of redis-server 7.0.15.

@@ -5,7 +5,8 @@
 //! more than one; the frame has one place in the stream, and log, backlog and replicas get the same bytes.
 
 use crate::number::Digits;
-use crate::resp::reply::write_command;
+use crate::resp::reply::{Protocol, Reply, write_command};
+use crate::types::text::Scalar;
 
 const MULTI: &[u8] = b"*1\r\n$5\r\nMULTI\r\n";
 const EXEC: &[u8] = b"*1\r\n$4\r\nEXEC\r\n";
@@ -79,12 +80,36 @@ impl Feed {
         if !self.wanted || self.muted {
             return;
         }
+        self.name_db(db);
+        write_command(&mut self.bytes, args);
+        self.unit.effects += 1;
+    }
+
+    /// Adds the effect of setting fields of a hash to the unit that is going on.
+    pub(crate) fn hash_put(&mut self, db: usize, key: &[u8], pairs: &[(&[u8], Scalar<'_>)]) {
+        if !self.wanted || self.muted {
+            return;
+        }
+        self.name_db(db);
+        let mut out = Reply::new(&mut self.bytes, Protocol::V2);
+        out.array(2 + 2 * pairs.len());
+        out.bulk(b"HSET");
+        out.bulk(key);
+        for &(field, value) in pairs {
+            out.bulk(field);
+            match value {
+                Scalar::Bytes(bytes) => out.bulk(bytes),
+                Scalar::Integer(value) => out.bulk_integer(value),
+            }
+        }
+        self.unit.effects += 1;
+    }
+
+    fn name_db(&mut self, db: usize) {
         if self.db != Some(db) {
             write_command(&mut self.bytes, &[b"SELECT", Digits::of(db as i64).as_bytes()]);
             self.db = Some(db);
         }
-        write_command(&mut self.bytes, args);
-        self.unit.effects += 1;
     }
 
     /// The effects of the unit that is going on.

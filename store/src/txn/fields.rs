@@ -113,8 +113,9 @@ impl Txn<'_> {
     /// The hash at a key, without leaving a trace of access.
     fn stored_hash(&mut self, key: &[u8]) -> Option<&mut Hash> {
         let hash = self.data.hash(self.db, key);
-        match self.data.keyspace.db_mut(self.db).find_mut(hash, key) {
-            Some(ViewMut::Hash(found)) => Some(found),
+        let found = self.data.keyspace.db_mut(self.db).occupied(hash, key)?;
+        match found.into_mut().into_view() {
+            ViewMut::Hash(found) => Some(found),
             _ => None,
         }
     }

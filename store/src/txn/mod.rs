@@ -352,8 +352,7 @@ impl<'a> Txn<'a> {
         key: &[u8],
         fields: [&[u8]; N],
     ) -> Result<[Option<Text<'_>>; N], Fault> {
-        let hash = self.hash(key)?;
-        Ok(fields.map(|field| hash.and_then(|hash| hash.get(field))))
+        Ok(self.hash(key)?.map_or([const { None }; N], |hash| hash.get_all(fields)))
     }
 
     /// Visits the fields of a hash as they are stored, for an extension; says whether the key is there.

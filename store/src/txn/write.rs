@@ -14,6 +14,7 @@ use crate::types::hash::Hash;
 use crate::types::list::List;
 use crate::types::set::Set;
 use crate::types::stream::Stream;
+use crate::types::text::Scalar;
 use crate::types::zset::Zset;
 
 /// What a write does to the date of a key.
@@ -182,20 +183,29 @@ impl Txn<'_> {
 
     /// The value at a key, to be changed in place; a key past its date is not there.
     pub(crate) fn value_mut(&mut self, key: &[u8]) -> Option<ViewMut<'_>> {
-        let before = self.entry(key)?.access();
-        if !self.data.quiet {
-            let access = self.data.access.used(before, &mut self.data.rng);
-            self.raw_entry(key)?.set_access(access);
+        if self.data.keyspace.db(self.db).has_dates() && self.is_gone(key) {
+            return None;
         }
+        self.live_value_mut(key)
+    }
+
+    /// The value at a key that is not past its date, to be changed in place.
+    fn live_value_mut(&mut self, key: &[u8]) -> Option<ViewMut<'_>> {
         let hash = self.hash_for_write(key);
-        self.data.keyspace.db_mut(self.db).find_mut(hash, key)
+        let data = &mut *self.data;
+        let found = data.keyspace.db_mut(self.db).occupied(hash, key)?;
+        if !data.quiet {
+            let entry = found.view();
+            entry.set_access(data.access.used(entry.access(), &mut data.rng));
+        }
+        Some(found.into_mut().into_view())
     }
 
     fn value_or_new(&mut self, key: &[u8], new: fn() -> Value) -> Option<ViewMut<'_>> {
         if self.entry(key).is_none() {
             self.put_value(key, new(), Expiry::Never);
         }
-        self.value_mut(key)
+        self.live_value_mut(key)
     }
 
     /// The list at a key, to be changed.
@@ -349,23 +359,15 @@ impl Txn<'_> {
         self.data.touched.flush(Flushed::Swapped(a, b));
     }
 
-    /// Sets fields of a hash, and states it.
+    /// Sets fields of a hash, none of them twice, and states it.
     ///
     /// # Errors
     /// The key holds another type.
-    pub fn hash_put(&mut self, key: &[u8], pairs: &[(&[u8], &[u8])]) -> Result<(), Fault> {
+    pub fn hash_put(&mut self, key: &[u8], pairs: &[(&[u8], Scalar<'_>)]) -> Result<(), Fault> {
         let (thresholds, hash_key) = self.hash_setup(key);
-        let hash = self.hash_or_new(key)?;
-        for (field, value) in pairs {
-            hash.set(field, value, &thresholds, hash_key);
-        }
+        self.hash_or_new(key)?.set_all(pairs, &thresholds, hash_key);
         self.changed(key, EventClass::Hash, "hset");
-        if self.effects_wanted() {
-            let mut args: Vec<&[u8]> = Vec::with_capacity(2 + 2 * pairs.len());
-            args.extend([b"HSET", key]);
-            args.extend(pairs.iter().flat_map(|(field, value)| [*field, *value]));
-            self.effect(&args);
-        }
+        self.data.feed.hash_put(self.db, key, pairs);
         Ok(())
     }
 

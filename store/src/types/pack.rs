@@ -24,6 +24,17 @@ const SMALL_INTEGER: u8 = 0xE0;
 /// Elements a pack can count.
 pub(crate) const ELEMENTS_MAX: usize = u16::MAX as usize;
 const COUNT_BYTES: usize = 2;
+/// Pairs that [`Pack::set_pairs`] takes at once.
+pub(crate) const PAIRS_MAX: usize = u64::BITS as usize;
+
+/// The numbers of the bits that are set, from the lowest on.
+fn ones(mut bits: u64) -> impl Iterator<Item = usize> {
+    std::iter::from_fn(move || {
+        let number = bits.trailing_zeros();
+        bits &= bits.wrapping_sub(1);
+        (number < u64::BITS).then_some(number as usize)
+    })
+}
 
 /// One element, decoded.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -91,6 +102,14 @@ impl<'a> Encoded<'a> {
         head[0] = FLOAT;
         head[1..].copy_from_slice(&score.to_le_bytes());
         Self { head, head_len: 9, body: &[] }
+    }
+
+    /// Encodes a value as it is stored.
+    pub(crate) fn scalar(value: Scalar<'a>) -> Self {
+        match value {
+            Scalar::Bytes(bytes) => Self::text(bytes),
+            Scalar::Integer(value) => Self::integer(value),
+        }
     }
 
     /// Encodes an integer.
@@ -282,6 +301,38 @@ impl Pack {
         self.data.splice(at, removed, &element.pieces());
     }
 
+    /// Sets the values of keys in a pack of keys and values, in one walk: values of keys that are there are replaced, the
+    /// others are appended in their order. No key is named twice. Says how many are new.
+    pub(crate) fn set_pairs(&mut self, pairs: &[[Encoded<'_>; 2]]) -> usize {
+        debug_assert!(pairs.len() <= PAIRS_MAX);
+        let mut open: u64 = if pairs.len() == PAIRS_MAX { u64::MAX } else { (1 << pairs.len()) - 1 };
+        let mut at = COUNT_BYTES;
+        while at < self.data.len() && open != 0 {
+            let data = &self.data.bytes()[at..];
+            let key = skip(data);
+            let is_here = |[wanted, _]: &[Encoded<'_>; 2]| {
+                wanted.len() == key && wanted.head[0] == data[0] && wanted.begins(data)
+            };
+            let found = ones(open).find(|&number| is_here(&pairs[number]));
+            let value = at + key;
+            at = value
+                + match found {
+                    Some(number) => {
+                        open &= !(1 << number);
+                        self.replace(value, &pairs[number][1]);
+                        pairs[number][1].len()
+                    }
+                    None => skip(&data[key..]),
+                };
+        }
+        let new = || ones(open).flat_map(|number| &pairs[number]);
+        self.data.reserve(new().map(Encoded::len).sum());
+        new().flat_map(Encoded::pieces).for_each(|piece| self.data.extend(piece));
+        let added = open.count_ones() as usize;
+        self.set_len(self.len() + 2 * added);
+        added
+    }
+
     /// Removes the `count` elements from `at` on.
     pub(crate) fn remove(&mut self, at: usize, count: usize) {
         let mut end = at;
@@ -366,6 +417,37 @@ mod tests {
             let encoded = Encoded::score(score);
             let bytes = encoded.pieces().concat();
             assert_eq!(read(&bytes).0.score(), score);
+        }
+    }
+
+    #[test]
+    fn pairs_are_set_in_one_walk_as_one_by_one() {
+        let words: Vec<String> = (0..40).map(|n| "x".repeat(n % 7) + &(n * 37 % 11).to_string()).collect();
+        let mut rng = fastrand::Rng::with_seed(1);
+        for _ in 0..2000 {
+            let (mut once, mut one_by_one) = (Pack::new(), Pack::new());
+            for _ in 0..rng.usize(1..4) {
+                let count = rng.usize(..12);
+                let mut keys: Vec<&String> = rng.choose_multiple(&words, count);
+                let mut seen = std::collections::BTreeSet::new();
+                keys.retain(|key| seen.insert(key.as_bytes()));
+                let pairs: Vec<[&String; 2]> =
+                    keys.iter().map(|&key| [key, &words[rng.usize(..words.len())]]).collect();
+                let encoded: Vec<[Encoded<'_>; 2]> =
+                    pairs.iter().map(|pair| pair.map(|text| Encoded::text(text.as_bytes()))).collect();
+                let mut added = 0;
+                for [key, value] in &encoded {
+                    match one_by_one.find(key, 2) {
+                        Some(at) => one_by_one.replace(at + key.len(), value),
+                        None => {
+                            one_by_one.insert(one_by_one.end(), &[key, value]);
+                            added += 1;
+                        }
+                    }
+                }
+                assert_eq!(once.set_pairs(&encoded), added);
+                assert_eq!(once.data.bytes(), one_by_one.data.bytes());
+            }
         }
     }
 

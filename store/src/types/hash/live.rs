@@ -46,6 +46,11 @@ impl<'a> LiveHash<'a> {
         self.find(field).map(|(value, _)| value)
     }
 
+    /// The values of several fields, none of them asked for twice.
+    pub(crate) fn get_all<const N: usize>(self, fields: [&[u8]; N]) -> [Option<Text<'a>>; N] {
+        if self.hides_fields() { fields.map(|field| self.get(field)) } else { self.hash.get_all(fields) }
+    }
+
     /// The value of `field`, and its date.
     pub(crate) fn find(self, field: &[u8]) -> Option<(Text<'a>, Option<u64>)> {
         self.hash.find(field).filter(|&(_, date)| self.shows(date))

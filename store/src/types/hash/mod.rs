@@ -16,8 +16,8 @@ pub(crate) use live::LiveHash;
 use crate::hash::HashKey;
 use crate::table::{Keyed, Table};
 use crate::types::Thresholds;
-use crate::types::pack::{ELEMENTS_MAX, Element, Elements, Encoded, Pack};
-use crate::types::text::Text;
+use crate::types::pack::{ELEMENTS_MAX, Element, Elements, Encoded, PAIRS_MAX, Pack};
+use crate::types::text::{Scalar, Text};
 
 /// A hash: packed while it is small, a table from then on.
 pub(crate) enum Hash {
@@ -95,6 +95,25 @@ impl Hash {
         }
     }
 
+    /// The values of several fields, none of them asked for twice: in one walk while the hash is packed.
+    pub(crate) fn get_all<const N: usize>(&self, fields: [&[u8]; N]) -> [Option<Text<'_>>; N] {
+        let Self::Packed(pack) = self else { return fields.map(|field| self.get(field)) };
+        let wanted = fields.map(Encoded::text);
+        let mut values = [const { None }; N];
+        let (mut at, mut left) = (pack.start(), N);
+        while at < pack.end() && left > 0 {
+            let data = pack.from(at);
+            let value = crate::types::pack::skip(data);
+            if let Some(number) = wanted.iter().position(|field| field.begins(data)) {
+                let [found] = pack.read_at(at + value);
+                values[number] = Some(found.text());
+                left -= 1;
+            }
+            at += value + crate::types::pack::skip(&data[value..]);
+        }
+        values
+    }
+
     /// The value of `field`, and its date.
     pub(crate) fn find(&self, field: &[u8]) -> Option<(Text<'_>, Option<u64>)> {
         match self {
@@ -141,6 +160,27 @@ impl Hash {
             Self::Packed(_) => false,
             Self::Table(table) => set_in_table(table, field, value),
             Self::Dated(dated) => dated.set(field, value, limits, key),
+        }
+    }
+
+    /// Sets fields, none of them twice: as [`Self::set`] for each, in one walk while the hash is packed.
+    pub(crate) fn set_all(&mut self, pairs: &[(&[u8], Scalar<'_>)], limits: &Thresholds, key: HashKey) {
+        let fits = |&(field, value): &(&[u8], Scalar<'_>)| {
+            let value = if let Scalar::Bytes(bytes) = value { bytes.len() } else { 0 };
+            field.len().max(value) <= limits.hash_value
+        };
+        if let Self::Packed(pack) = self
+            && pairs.len() <= PAIRS_MAX
+            && pack.len() / 2 + pairs.len() <= limits.hash_entries.min(ELEMENTS_MAX / 2)
+            && pairs.iter().all(fits)
+        {
+            let encoded: Vec<[Encoded<'_>; 2]> =
+                pairs.iter().map(|&(field, value)| [Encoded::text(field), Encoded::scalar(value)]).collect();
+            pack.set_pairs(&encoded);
+            return;
+        }
+        for (field, value) in pairs {
+            self.set(field, &value.text(), limits, key);
         }
     }
 
@@ -324,6 +364,16 @@ mod tests {
         }
         for n in 0..600 {
             assert_eq!(&*hash.get(format!("f{n}").as_bytes()).unwrap(), n.to_string().as_bytes());
+        }
+        let mut packed = Hash::new();
+        packed.set(b"a", b"1", &limits, key);
+        packed.set(b"f0", b"text", &limits, key);
+        for both in [&packed, &hash] {
+            let found = both.get_all([b"f0", b"none", b"a"]).map(|value| value.map(|text| text.to_vec()));
+            assert_eq!(
+                found,
+                [b"f0" as &[u8], b"none", b"a"].map(|name| both.get(name).map(|text| text.to_vec()))
+            );
         }
         assert_eq!(hash.iter().count(), 600);
         assert!(hash.remove(b"f0") && !hash.remove(b"f0"));
