@@ -321,3 +321,110 @@ impl Dated {
             }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::super::{Hash, LiveHash};
+    use super::*;
+
+    type Model = BTreeMap<Vec<u8>, (Vec<u8>, Option<u64>)>;
+
+    fn content(hash: &Hash) -> Model {
+        let fields = hash.iter_dated().map(|(field, value, date)| (field.to_vec(), (value.to_vec(), date)));
+        fields.collect()
+    }
+
+    fn check(hash: &Hash, model: &Model) {
+        assert_eq!(content(hash), *model);
+        assert_eq!(hash.len(), model.len());
+        // The last date is too late to wait for, in tables at least.
+        let waited_for = |date: &u64| *date < 1 << 44;
+        let next = model.values().filter_map(|(_, date)| *date).min();
+        assert_eq!(hash.next_date().filter(waited_for), next.filter(waited_for));
+        for horizon in [0, 1, 500, 1000, 1 << 43] {
+            let is_due = |(_, date): &(Vec<u8>, Option<u64>)| date.is_some_and(|date| date < horizon);
+            let wanted = model.values().filter(|field| is_due(field)).count();
+            for limit in [1, 3, usize::MAX] {
+                let due = hash.due(horizon, limit);
+                assert_eq!(due.len(), wanted.min(limit));
+                assert!(due.iter().all(|field| is_due(&model[&**field])));
+            }
+            let live = LiveHash::new(hash, horizon);
+            assert_eq!(live.visible(), model.len() - wanted);
+            assert_eq!(live.iter().count(), model.len() - wanted);
+            let drawn = live.sample(&mut fastrand::Rng::with_seed(1));
+            assert_eq!(drawn.is_some(), wanted < model.len());
+            assert!(drawn.is_none_or(|(field, _)| !is_due(&model[&*field])));
+        }
+    }
+
+    /// Random changes, in small and in large hashes, with dates that many fields share.
+    #[test]
+    fn every_form_agrees_with_a_model() {
+        let key = HashKey::new(1, 2);
+        let limits = Thresholds { hash_entries: 40, ..Thresholds::default() };
+        let rounds = if cfg!(miri) { 2 } else { 60 };
+        for seed in 0..rounds {
+            let mut rng = fastrand::Rng::with_seed(seed);
+            let (mut hash, mut model) = (Hash::new(), Model::new());
+            let names = rng.usize(1..if seed % 2 == 0 { 30 } else { 400 });
+            for step in 0..if cfg!(miri) { 60 } else { 1500 } {
+                let name = format!("field:{}", rng.usize(..names)).into_bytes();
+                let value = "v".repeat(rng.usize(..12)).into_bytes();
+                let known = model.get_mut(&name);
+                match rng.usize(..8) {
+                    0 | 1 => {
+                        assert_eq!(hash.set(&name, &value, &limits, key), known.is_none());
+                        model.insert(name, (value, None));
+                    }
+                    2 => {
+                        assert_eq!(hash.set_keeping(&name, &value, &limits, key), known.is_none());
+                        model.entry(name).or_default().0 = value;
+                    }
+                    3 => assert_eq!(hash.remove(&name), model.remove(&name).is_some()),
+                    4 => {
+                        assert_eq!(hash.set_date(&name, None, key), known.is_some());
+                        known.into_iter().for_each(|known| known.1 = None);
+                    }
+                    _ => {
+                        let dates = [rng.u64(..2000), 700, i64::MAX as u64];
+                        let date = Some(dates[rng.usize(..3)]);
+                        assert_eq!(hash.set_date(&name, date, key), known.is_some());
+                        known.into_iter().for_each(|known| known.1 = date);
+                    }
+                }
+                if step % 97 == 0 {
+                    check(&hash, &model);
+                    check(&hash.duplicate(&limits, key), &model);
+                    let mut walked = 0;
+                    let mut position = Some(0);
+                    while let Some(at) = position {
+                        position = hash.walk(at, |_| walked += 1);
+                    }
+                    assert_eq!(walked, model.len());
+                }
+            }
+            for name in hash.due(u64::MAX, usize::MAX) {
+                assert!(hash.remove(&name));
+                model.remove(&*name);
+            }
+            check(&hash, &model);
+        }
+    }
+
+    /// A date costs a small hash its seven bytes, and a byte for each field without one.
+    #[test]
+    fn small_hashes_with_dates_stay_small() {
+        let (limits, key) = (Thresholds::default(), HashKey::new(1, 2));
+        let mut hash = Hash::new();
+        for n in 0..5 {
+            hash.set(format!("field{n}").as_bytes(), b"some value", &limits, key);
+        }
+        let before = hash.footprint(0);
+        hash.set_date(b"field0", Some(1_798_761_600_000), key);
+        let with_date = hash.footprint(0);
+        assert!(with_date <= before + size_of::<Dated>() + 16, "{before} bytes became {with_date}");
+    }
+}
