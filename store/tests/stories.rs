@@ -145,9 +145,12 @@ impl Teller {
 fn requests(log: &[u8]) -> Vec<Vec<Vec<u8>>> {
     let (mut all, mut rest) = (Vec::new(), log);
     while !rest.is_empty() {
-        let (Value::Array(parts), taken) = Value::read(rest).unwrap().unwrap() else { panic!("no request") };
-        let word = |part| if let Value::Bulk(word) = part { word } else { panic!("no word: {part:?}") };
-        all.push(parts.into_iter().map(word).collect());
+        let (request, taken) = Value::read(rest).unwrap().unwrap();
+        let words = request.items().unwrap().iter().map(|word| match word {
+            Value::Bulk(word) => word.clone(),
+            other => show(other).into_bytes(),
+        });
+        all.push(words.collect());
         rest = &rest[taken..];
     }
     all

@@ -122,6 +122,8 @@ fn guests() -> Vec<Guest> {
         (locker("cat"), 0),
         (Actor::Keys { prefix: "x".to_owned() }, 0),
         (Actor::Keys { prefix: "y".to_owned() }, 1),
+        (Actor::Fields { key: "dated".to_owned() }, 0),
+        (Actor::Fields { key: "dated".to_owned() }, 1),
         (Actor::Feeder, 0),
         (Actor::Popper, 0),
         (Actor::Popper, 0),

@@ -301,8 +301,8 @@ impl Pack {
         self.data.splice(at, removed, &element.pieces());
     }
 
-    /// Sets the values of keys in a pack of keys and values, in one walk: values of keys that are there are replaced, the
-    /// others are appended in their order. No key is named twice. Says how many are new.
+    /// Sets the values of keys in a pack of keys and values, in one walk: values of keys that are there are replaced,
+    /// the others are appended in their order. No key is named twice. Says how many are new.
     pub(crate) fn set_pairs(&mut self, pairs: &[[Encoded<'_>; 2]]) -> usize {
         debug_assert!(pairs.len() <= PAIRS_MAX);
         let mut open: u64 = if pairs.len() == PAIRS_MAX { u64::MAX } else { (1 << pairs.len()) - 1 };
