@@ -2,14 +2,16 @@
 """Runs Redis 7.0.15's own test suite against pbjd, unit by unit, and holds the result against `expected.tsv`.
 
     run.py --pbjd target/debug/pbjd [--source redis-7.0.15] [--jobs 2] [--slow] [--update] [UNIT ...]
+    run.py --suite valkey --pbjd target/debug/pbjd [--source valkey-9.1.2] ...
 
 A unit runs in one of two ways: `external` against a daemon that is running (what the suite calls external mode), or
 `spawn`, where the suite starts its servers itself, with its own configuration files. `expected.tsv` holds the units, how
 many tests of each pass, and which tests do not, each with its reason. A unit that passes fewer tests, or fails one that
-is not named, fails the run; one that passes more is to be written down, with --update. Many tests of the suite hang on
-the clock, and a loaded machine is late: a unit that is not as expected is played once more, alone, when all others are
-done, and only what it does then is judged; both outcomes are shown. `--slow` adds the tests that take too long for
-every day, each of which `expected.tsv` names. Exit status: 0, 1 if a unit is not as expected, 2 if nothing could be run.
+is not named, fails the run; one that passes more is to be written down, with --update. The suite of Valkey 9, which has
+`expected-valkey.tsv`, measures what came after Redis 7.0. Many tests hang on the clock, and a loaded machine is late: a
+unit that is not as expected is played once more, alone, when all others are done, and only what it does then is judged;
+both outcomes are shown. `--slow` adds the tests that take too long for every day, each of which `expected.tsv` names.
+Exit status: 0, 1 if a unit is not as expected, 2 if nothing could be run.
 """
 
 import argparse
@@ -131,14 +133,14 @@ def try_unit(options, source, unit, mode):
     folder = pathlib.Path(tempfile.mkdtemp(prefix="pbj-conformance-"))
     with PORTS:
         base = NEXT_BASE[0] = NEXT_BASE[0] + 200 if NEXT_BASE[0] < 31000 else 20000
-    words = ["tclsh", "tests/test_helper.tcl", "--single", unit, "--durable", "--tags", "-slow", "--clients", "1"]
+    words = ["tclsh", "tests/test_helper.tcl", "--single", unit, "--durable", "--tags", options.suite.tags, "--clients", "1"]
     words += ["--baseport", str(base), "--portcount", "160", "--timeout", str(options.seconds)]
     words += [word for only in options.only for word in ("--only", only)]
     words += [word for test in options.book.skipped(unit, options.slow) for word in ("--skiptest", test)]
     began = time.monotonic()
     daemon = None
     try:
-        suite.prepare(source, folder, options.pbjd)
+        suite.prepare(options.suite, source, folder, options.pbjd)
         if mode == "external":
             port = free_port()
             daemon = start_daemon(options.pbjd, folder, port)
@@ -210,8 +212,9 @@ def play(options, source, units):
 def read_options():
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("units", nargs="*", help="units to run, all of expected.tsv unless given")
+    parser.add_argument("--suite", choices=suite.SUITES, default="redis", help="whose suite")
     parser.add_argument("--pbjd", required=True, help="path of our daemon")
-    parser.add_argument("--source", help="unpacked sources of Redis 7.0.15; fetched unless given here or in REDIS_SOURCE")
+    parser.add_argument("--source", help="unpacked sources; fetched unless given here or in REDIS_SOURCE or VALKEY_SOURCE")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="units that run at the same time")
     parser.add_argument("--seconds", type=int, default=UNIT_SECONDS, help="limit of each unit")
     parser.add_argument("--slow", action="store_true", help="also what takes too long for every day")
@@ -222,7 +225,8 @@ def read_options():
     parser.add_argument("--update", action="store_true", help="write down what units score now")
     options = parser.parse_args()
     options.pbjd = os.path.abspath(options.pbjd)
-    options.book = expected.Book.read(HERE / "expected.tsv")
+    options.suite = suite.SUITES[options.suite]
+    options.book = expected.Book.read(HERE / options.suite.expectations())
     options.mode_of = lambda unit: options.mode or options.book.mode(unit)
     return options
 
@@ -232,7 +236,7 @@ def main():
     signal.signal(signal.SIGTERM, stop_all)
     signal.signal(signal.SIGINT, stop_all)
     try:
-        source = suite.find(options.source)
+        source = suite.find(options.suite, options.source)
     except (OSError, subprocess.CalledProcessError) as fault:
         print(f"the suite cannot be had: {fault}", file=sys.stderr)
         return 2

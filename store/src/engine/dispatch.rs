@@ -375,6 +375,7 @@ impl Engine {
         let Invocation { client, db, command, args, waking } = *invocation;
         let start = reply.position();
         let dirty_before = self.data.dirty;
+        self.data.restated = false;
         if let Some(session) =
             self.sessions.get_mut(&client).filter(|session| session.reply_mode != ReplyMode::On)
         {
@@ -408,7 +409,8 @@ impl Engine {
         }
         match &run {
             Ok(_) => {
-                if command.row.effect == Effect::Verbatim && self.data.dirty != dirty_before {
+                let verbatim = command.row.effect == Effect::Verbatim && !self.data.restated;
+                if verbatim && self.data.dirty != dirty_before {
                     self.data.feed.effect(db, args);
                 }
             }

@@ -57,6 +57,9 @@ impl Txn<'_> {
         self.data.dirty += 1;
         self.data.touched.touch(self.db, key);
         self.event(key, class, event);
+        if class == EventClass::Hash && self.database().with_dated_fields() > 0 {
+            self.refile(key);
+        }
     }
 
     /// Counts further changes of the same kind: each member of an SADD is one.
