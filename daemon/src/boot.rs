@@ -218,7 +218,9 @@ impl Daemon {
     pub fn beat(&self) -> Vec<u64> {
         self.shared.timer.notify_one();
         let io = self.io_threads.iter().map(IoThread::beat);
-        std::iter::once(self.shared.timer_runs.load(Ordering::Relaxed)).chain(io).collect()
+        // While a script runs for long the timer waits; then the script must go on.
+        let timer = self.shared.timer_runs.load(Ordering::Relaxed) + self.shared.busy.looks();
+        std::iter::once(timer).chain(io).collect()
     }
 
     /// Ends the daemon in order.

@@ -266,9 +266,6 @@ impl Shared {
     pub fn tick(&self) -> Option<u64> {
         let Some(mut core) = self.core.try_lock_for(TIMER_PATIENCE) else {
             // A script runs; what is due is due when it is over.
-            if self.busy.is_slow() {
-                self.timer_runs.fetch_add(1, Ordering::Relaxed);
-            }
             return Some(self.clock.now().mono_ms + TIMER_PATIENCE.as_millis() as u64);
         };
         core.engine.tick(self.clock.now());

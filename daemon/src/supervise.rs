@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use pbj_queue::{Counts, Queues, State};
+use pbj_store::engine::Engine;
 use pbj_systemd::Notifier;
 
 use crate::boot::{Daemon, StartFault};
@@ -161,8 +162,11 @@ impl Supervisor {
 
 /// A line on how things are, for `systemctl status`.
 fn status(daemon: &Daemon) -> String {
-    let core = daemon.shared.lock();
-    let engine = &core.engine;
+    // Counting touches no data, so a script that runs for long does not matter.
+    daemon.shared.with_engine(|engine| engine_status(engine))
+}
+
+fn engine_status(engine: &Engine) -> String {
     let keys: usize = engine.database_sizes().iter().map(|database| database.1).sum();
     let mut text = format!("Ready: {} clients, {keys} keys", engine.clients());
     let queues = engine.extension().and_then(|any| any.downcast_ref::<Queues>());
