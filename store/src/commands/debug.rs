@@ -43,6 +43,9 @@ const HELP: &[&str] = &[
     "    Answer with a value of this type.",
     "QUICKLIST <key>",
     "    Describe a list.",
+    "RELOAD [option ...]",
+    "    Write all data as a snapshot and load it again. NOSAVE loads what the last RELOAD wrote, NOFLUSH keeps what is",
+    "    there, MERGE lets keys of the snapshot replace others.",
     "SET-ACTIVE-EXPIRE <0|1>",
     "    Let keys past their date disappear by themselves, or only when somebody looks.",
     "SET-SKIP-CHECKSUM-VALIDATION <0|1>",
@@ -99,6 +102,7 @@ fn debug(engine: &mut Engine, client: ClientId, mut args: Args<'_>, reply: &mut 
             reply.flag(glob::matches(pattern, text));
             Ok(Outcome::Done)
         }
+        (b"reload", _) => super::reload::reload(engine, client, args, reply),
         (b"log", 1) => {
             let text = String::from_utf8_lossy(args.bytes()?).into_owned();
             engine.outputs.push(Output::Step { client: None, step: Step::Log(text) });

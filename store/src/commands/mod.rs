@@ -34,6 +34,7 @@ mod object;
 mod prelude;
 mod pubsub;
 mod ranges;
+mod reload;
 mod scan;
 mod script;
 mod server;

@@ -6,10 +6,11 @@
 
 use super::replay::ReplayState;
 use super::{Engine, EngineOptions, NoHost};
-use crate::keyspace::{EntryRef, View, digest};
+use crate::keyspace::{EntryRef, Value, View, digest};
 use crate::resp::request::{Batch, Parser, RequestLimits};
 use crate::table::Keyed;
 use crate::time::Now;
+use crate::txn::Txn;
 
 /// The second engine.
 pub(super) struct Shadow {
@@ -111,6 +112,29 @@ impl Engine {
         if let Some(shadow) = &mut self.shadow {
             // If it cannot be repeated, the first engine says so.
             shadow.engine.replay(now, args).ok();
+        }
+    }
+
+    /// A key of a snapshot that was put in its place is put there on the second engine, too.
+    pub(crate) fn load_on_shadow(&mut self, db: usize, key: &[u8], put: impl FnOnce(&mut Txn<'_>, Value)) {
+        let Some(mut shadow) = self.shadow.take() else { return };
+        let mut txn = shadow.engine.txn(db);
+        let (thresholds, hash_key) = txn.hash_setup(key);
+        let mine = self.data.keyspace.db(db);
+        if let Some(entry) = mine.find(mine.hash(key), key) {
+            let value = Value::duplicate(entry.view(), &thresholds, hash_key);
+            txn.take(key);
+            put(&mut txn, value);
+        }
+        self.shadow = Some(shadow);
+    }
+
+    /// Empties the second engine, which goes on with the same stream of effects.
+    pub(crate) fn empty_shadow(&mut self) {
+        if let Some(shadow) = &mut self.shadow {
+            for db in 0..shadow.engine.data.keyspace.count() {
+                shadow.engine.txn(db).flush(db);
+            }
         }
     }
 

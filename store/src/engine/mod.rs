@@ -124,6 +124,8 @@ pub struct Engine {
     extension: Option<Box<dyn Extension>>,
     /// Scripts and their interpreters; not there while one of them runs.
     pub(crate) scripting: Option<Box<Scripting>>,
+    /// What the last DEBUG RELOAD wrote.
+    pub(crate) kept_snapshot: Vec<u8>,
     /// The script that runs.
     pub(crate) running: Option<Running>,
     /// The time, while a script runs and its own stands still.
@@ -176,6 +178,7 @@ impl Engine {
             idle_looked_at: 0,
             broken: None,
             scripting: Some(Box::default()),
+            kept_snapshot: Vec::new(),
             running: None,
             busy_now: now,
             waiters: Waiters::new(databases, key),

@@ -4,6 +4,7 @@ use super::access::Access;
 use super::{DbKey, Event, EventMask, Feed, Touched};
 use crate::hash::HashKey;
 use crate::keyspace::Keyspace;
+use crate::limits::RESERVED_PACKED_VALUE_MAX;
 use crate::rdb::Output;
 use crate::types::Thresholds;
 
@@ -113,6 +114,15 @@ impl Data {
             output: Output::default(),
             trusts_dumps: false,
         }
+    }
+
+    /// What the hash at a key has to know to grow; see [`super::Txn::hash_setup`].
+    pub(crate) fn hash_setup(&self, key: &[u8]) -> (Thresholds, HashKey) {
+        let mut limits = self.limits.thresholds;
+        if key.starts_with(self.reserved) {
+            limits.hash_value = limits.hash_value.max(RESERVED_PACKED_VALUE_MAX);
+        }
+        (limits, self.keyspace.hash_key())
     }
 
     /// The hash of a key; all databases share one secret, so it is the same in each.

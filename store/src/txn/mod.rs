@@ -13,7 +13,7 @@ mod fields;
 mod touched;
 mod write;
 
-pub(crate) use access::AccessMode;
+pub(crate) use access::{Access, AccessMode};
 pub(crate) use data::Data;
 pub use data::DataCounters;
 pub use event::EventClass;
@@ -25,7 +25,6 @@ pub use write::Expiry;
 use crate::command::Fault;
 use crate::hash::HashKey;
 use crate::keyspace::{Database, EntryRef, View};
-use crate::limits::RESERVED_PACKED_VALUE_MAX;
 use crate::table::Keyed;
 use crate::time::Now;
 use crate::types::Thresholds;
@@ -336,11 +335,7 @@ impl<'a> Txn<'a> {
     /// What the hash at a key has to know to grow. Hashes of the extension have few fields and stay packed with longer
     /// values: as tables they would take three times the room.
     pub(crate) fn hash_setup(&self, key: &[u8]) -> (Thresholds, HashKey) {
-        let (mut limits, hash_key) = self.table_setup();
-        if key.starts_with(self.data.reserved) {
-            limits.hash_value = limits.hash_value.max(RESERVED_PACKED_VALUE_MAX);
-        }
-        (limits, hash_key)
+        self.data.hash_setup(key)
     }
 
     /// The value of a field of a hash, for an extension.

@@ -152,6 +152,13 @@ impl Txn<'_> {
         }
     }
 
+    /// Puts a key of a snapshot in its place, where no key is. Nobody is told: it was there before.
+    pub(crate) fn load(&mut self, key: &[u8], value: Value, date: Option<u64>) {
+        let hash = self.hash_for_write(key);
+        let mark = self.mark(date.map_or(Expiry::Never, Expiry::At));
+        self.data.keyspace.db_mut(self.db).set_value(hash, key, value, mark);
+    }
+
     /// Notes for how long a key was not used, or how often it is, as far as that is known and noted at all.
     pub(crate) fn mark_as_used(&self, key: &[u8], idle_seconds: Option<i64>, frequency: Option<i64>) {
         if let Some(mark) = self.data.access.told(idle_seconds, frequency)
