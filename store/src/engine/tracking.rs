@@ -139,7 +139,8 @@ impl Engine {
         }
     }
 
-    /// A command of a script of a client has run: if it reads, the keys that were declared for the script count as read.
+    /// A command of a script of a client has run: if it reads, the keys that were declared for the script count as
+    /// read.
     pub(super) fn remember_reads_of_script(&mut self, client: ClientId, read: Callable, script: &[&[u8]]) {
         if read.row.is(flags::READONLY)
             && let Some(command) = self.index.resolve(script)
