@@ -116,3 +116,11 @@ def _(args, a, b):
 def _(args, a, b):
     refused = a == ("-", b"ERR One or more scores can't be converted into double")
     return args[0].lower() in (b"sort", b"sort_ro") and refused and b[0] in "*:"
+
+
+@known(
+    "idle-time-of-shared-integers",
+    "Redis has one object for each small integer, and one time of use for all keys that hold it. Ours has a time for each key.",
+)
+def _(args, a, b):
+    return [arg.lower() for arg in args[:2]] == [b"object", b"idletime"] and a[0] == b[0] == ":"
