@@ -8,6 +8,7 @@ use super::touched::Flushed;
 use super::{AccessMode, Event, EventClass, Origin, Txn};
 use crate::command::Fault;
 use crate::keyspace::{DateChange, Entry, Mark, Value, ViewMut};
+use crate::limits::NOTES_PER_UNIT;
 use crate::number::Digits;
 use crate::thin::Thin;
 use crate::types::hash::Hash;
@@ -57,6 +58,13 @@ impl Txn<'_> {
         self.data.dirty += 1;
         self.data.touched.touch(self.db, key);
         self.event(key, class, event);
+    }
+
+    /// Notes for the log of the daemon what a client is told in few words only.
+    pub(crate) fn note(&mut self, text: String) {
+        if self.data.notes.len() < NOTES_PER_UNIT {
+            self.data.notes.push(text);
+        }
     }
 
     /// Counts further changes of the same kind: each member of an SADD is one.
