@@ -21,7 +21,8 @@ pub const PREFETCH_WINDOW: usize = 32;
 pub const INLINE_TEXT_MAX: usize = 1024;
 /// Bytes of a client's words repeated in an "unknown command" error.
 pub const ECHO_MAX: usize = 128;
-/// Expired keys removed by one tick before the engine lets requests through again.
+/// Expired keys, and expired fields of hashes, removed from a database by one tick before the engine lets requests
+/// through again.
 pub const EXPIRE_PER_TICK: usize = 512;
 /// Keys evicted before one command; if that is not enough, the next command goes on.
 pub const EVICT_PER_COMMAND: usize = 256;

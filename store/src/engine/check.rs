@@ -6,7 +6,7 @@
 
 use super::replay::ReplayState;
 use super::{Engine, EngineOptions, NoHost};
-use crate::keyspace::{Value, digest};
+use crate::keyspace::{EntryRef, Value, View, digest};
 use crate::resp::request::{Batch, Parser, RequestLimits};
 use crate::table::Keyed;
 use crate::time::Now;
@@ -15,6 +15,16 @@ use crate::txn::Txn;
 /// The second engine.
 pub(super) struct Shadow {
     engine: Box<Engine>,
+}
+
+/// The dates of the fields of a hash, by name. The hash must be filed where the clock will find it.
+fn field_dates(entry: EntryRef<'_>) -> Vec<(Box<[u8]>, u64)> {
+    let View::Hash(hash) = entry.view() else { return Vec::new() };
+    assert_eq!(hash.filed(), hash.next_date(), "a hash is filed under the next date of its fields");
+    let mut dates: Vec<(Box<[u8]>, u64)> =
+        hash.iter_dated().filter_map(|(field, _, date)| Some(((*field).into(), date?))).collect();
+    dates.sort();
+    dates
 }
 
 impl Engine {
@@ -65,8 +75,8 @@ impl Engine {
         for (db, key) in self.data.touched.noted() {
             let mine = self.data.keyspace.db(*db);
             let other = shadow.engine.data.keyspace.db(*db);
-            let print = |found: Option<crate::keyspace::EntryRef<'_>>| {
-                found.map(|entry| (digest::value(entry), entry.expires_at()))
+            let print = |found: Option<EntryRef<'_>>| {
+                found.map(|entry| (digest::value(entry), entry.expires_at(), field_dates(entry)))
             };
             let (a, b) = (print(mine.find(mine.hash(key), key)), print(other.find(other.hash(key), key)));
             if a != b {

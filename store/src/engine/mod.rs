@@ -51,7 +51,7 @@ pub(crate) use pause::Pause;
 pub use replay::ReplayFault;
 pub use session::{ClientId, ConnectionGauges, Peer};
 pub(crate) use session::{Multi, ReplyMode, Session};
-pub use stats::{CommandStats, RateMeter, Stats};
+pub use stats::{CommandStats, DatabaseSize, RateMeter, Stats};
 pub(crate) use tracking::{Tracking, TrackingMode};
 
 use crate::command::{Command, Fault, Index, Outcome, Run};
@@ -266,12 +266,18 @@ impl Engine {
         self.waiters.len()
     }
 
-    /// By database that is not empty: its number, keys, keys with a date, and average time to live in milliseconds.
-    pub fn database_sizes(&self) -> Vec<(usize, usize, usize, u64)> {
-        (0..self.data.keyspace.count())
-            .map(|index| (index, self.data.keyspace.db(index)))
+    /// The databases that are not empty.
+    pub fn database_sizes(&self) -> Vec<DatabaseSize> {
+        let databases = (0..self.data.keyspace.count()).map(|index| (index, self.data.keyspace.db(index)));
+        databases
             .filter(|(_, database)| database.len() > 0)
-            .map(|(index, db)| (index, db.len(), db.dated(), db.average_ttl(self.now.wall_ms())))
+            .map(|(index, database)| DatabaseSize {
+                index,
+                keys: database.len(),
+                dated: database.dated(),
+                average_ttl_ms: database.average_ttl(self.now.wall_ms()),
+                with_dated_fields: database.with_dated_fields(),
+            })
             .collect()
     }
 
@@ -399,8 +405,10 @@ impl Engine {
     fn expire_due(&mut self) -> usize {
         let mut expired = 0;
         for db in 0..self.data.keyspace.count() {
-            if self.data.keyspace.db(db).has_dates() {
+            let database = self.data.keyspace.db(db);
+            if database.has_dates() || database.with_dated_fields() > 0 {
                 expired += self.txn(db).expire_due(EXPIRE_PER_TICK);
+                expired += self.txn(db).expire_fields_due(EXPIRE_PER_TICK);
                 self.end_unit();
             }
         }

@@ -47,10 +47,7 @@ impl Engine {
         for (db, key) in touched {
             self.fail_watchers(*db, key);
         }
-        self.invalidate(touched);
-        if flushed.iter().any(|flushed| matches!(flushed, Flushed::Emptied(_))) {
-            self.invalidate_all();
-        }
+        self.invalidate_rest(touched, flushed);
         if !flushed.is_empty() && !self.loading {
             self.with_extension(|extension, txn| extension.emptied(txn));
         }

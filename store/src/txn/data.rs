@@ -15,6 +15,8 @@ pub(crate) struct Data {
     pub(crate) rng: fastrand::Rng,
     pub(crate) counters: DataCounters,
     pub(crate) limits: DataLimits,
+    /// The command at hand stated something in place of itself.
+    pub(crate) restated: bool,
     /// Changes since the last snapshot.
     pub(crate) dirty: u64,
     pub(crate) touched: Touched,
@@ -50,6 +52,8 @@ pub struct DataCounters {
     pub misses: u64,
     /// Keys that disappeared because of their date.
     pub expired: u64,
+    /// Fields of hashes that disappeared because of their date.
+    pub expired_fields: u64,
     /// Keys removed to make room.
     pub evicted: u64,
 }
@@ -97,6 +101,7 @@ impl Data {
             rng: fastrand::Rng::with_seed(seed),
             counters: DataCounters::default(),
             limits: DataLimits { thresholds: Thresholds::default(), bulk_max: 512 << 20 },
+            restated: false,
             dirty: 0,
             touched: Touched::new(databases, key),
             events_wanted: EventMask::default(),

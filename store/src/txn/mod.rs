@@ -9,6 +9,7 @@ mod access;
 mod data;
 mod event;
 mod feed;
+mod fields;
 mod touched;
 mod write;
 
@@ -27,7 +28,7 @@ use crate::keyspace::{Database, EntryRef, View};
 use crate::table::Keyed;
 use crate::time::Now;
 use crate::types::Thresholds;
-use crate::types::hash::Hash;
+use crate::types::hash::LiveHash;
 use crate::types::list::List;
 use crate::types::set::Set;
 use crate::types::stream::Stream;
@@ -260,14 +261,15 @@ impl<'a> Txn<'a> {
         }
     }
 
-    /// The hash at a key.
+    /// The hash at a key, without the fields whose dates have passed.
     ///
     /// # Errors
     /// The key holds another type.
-    pub(crate) fn hash(&mut self, key: &[u8]) -> Result<Option<&Hash>, Fault> {
+    pub(crate) fn hash(&mut self, key: &[u8]) -> Result<Option<LiveHash<'_>>, Fault> {
+        let horizon = self.horizon();
         match self.entry_for_reading(key).map(EntryRef::view) {
             None => Ok(None),
-            Some(View::Hash(hash)) => Ok(Some(hash)),
+            Some(View::Hash(hash)) => Ok(Some(LiveHash::new(hash, horizon))),
             Some(_) => Err(Fault::WrongType),
         }
     }

@@ -58,6 +58,9 @@ impl Txn<'_> {
         self.data.dirty += 1;
         self.data.touched.touch(self.db, key);
         self.event(key, class, event);
+        if class == EventClass::Hash && self.database().with_dated_fields() > 0 {
+            self.refile(key);
+        }
     }
 
     /// Notes for the log of the daemon what a client is told in few words only.
