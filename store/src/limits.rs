@@ -38,6 +38,8 @@ pub const SCAN_EMPTY_FACTOR: usize = 10;
 pub const LIST_NODE_BYTES: usize = 2048;
 /// Elements of one node of a list.
 pub const LIST_NODE_ELEMENTS: usize = 128;
+/// Lines that one unit may write into the log of the daemon about refused payloads.
+pub const NOTES_PER_UNIT: usize = 16;
 /// Longest snapshot that DEBUG RELOAD keeps for DEBUG RELOAD NOSAVE, in bytes.
 pub const RELOAD_KEPT_MAX: usize = 64 << 20;
 /// Longest string, compact collection or node of a stream in a dump or a snapshot, in bytes. Field and value of a hash

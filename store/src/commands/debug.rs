@@ -5,6 +5,7 @@ use super::prelude::*;
 use crate::engine::{ClientId, Engine, Output, Step};
 use crate::glob;
 use crate::keyspace::digest;
+use crate::rdb::DUMP_FRAME;
 use crate::txn::Expiry;
 
 pub(super) const ROWS: &[Command] = &[DEBUG];
@@ -154,12 +155,13 @@ fn object(engine: &mut Engine, client: ClientId, mut args: Args<'_>, reply: &mut
     let db = engine.session_mut(client)?.db;
     let key = args.bytes()?;
     let access = engine.data.access;
-    let txn = engine.txn(db);
+    let mut txn = engine.txn(db);
+    let serialized = txn.dump(key).ok_or(Fault::NoSuchKey)?.len() - DUMP_FRAME;
     let entry = txn.raw_entry(key).ok_or(Fault::NoSuchKey)?;
     reply.status(&format!(
         "Value at:0x0 refcount:1 encoding:{} serializedlength:{} lru:{} lru_seconds_idle:{}",
         encoding(entry.view()),
-        entry.footprint(0),
+        serialized,
         entry.access(),
         access.idle_seconds(entry.access()),
     ));

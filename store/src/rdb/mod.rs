@@ -43,7 +43,7 @@ mod zipmap;
 pub(crate) use crc64::crc64;
 pub(crate) use cursor::Cursor;
 pub(crate) use decode::{Loaded, Setup};
-pub(crate) use dump::{DumpFault, dump, open as open_dump, read as read_dump, seal};
+pub(crate) use dump::{DUMP_FRAME, DumpFault, dump, open as open_dump, read as read_dump, seal};
 pub use fault::RdbFault;
 pub(crate) use library::{read_library, write_library};
 pub use load::{LoadOptions, LoadedSnapshot, SnapshotFault, SnapshotLoader};

@@ -37,6 +37,8 @@ pub(crate) struct Data {
     pub(crate) keys_limited: bool,
     /// Writes values as bytes.
     pub(crate) output: Output,
+    /// Why payloads of the unit that is going on were refused, for the log of the daemon.
+    pub(crate) notes: Vec<String>,
     /// The checksums of dumps are not looked at: DEBUG SET-SKIP-CHECKSUM-VALIDATION.
     pub(crate) trusts_dumps: bool,
 }
@@ -112,6 +114,7 @@ impl Data {
             quiet: false,
             keys_limited: false,
             output: Output::default(),
+            notes: Vec::new(),
             trusts_dumps: false,
         }
     }

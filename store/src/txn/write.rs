@@ -8,6 +8,7 @@ use super::touched::Flushed;
 use super::{AccessMode, Event, EventClass, Origin, Txn};
 use crate::command::Fault;
 use crate::keyspace::{DateChange, Entry, Mark, Value, ViewMut};
+use crate::limits::NOTES_PER_UNIT;
 use crate::number::Digits;
 use crate::thin::Thin;
 use crate::types::hash::Hash;
@@ -59,6 +60,13 @@ impl Txn<'_> {
         self.event(key, class, event);
         if class == EventClass::Hash && self.database().with_dated_fields() > 0 {
             self.refile(key);
+        }
+    }
+
+    /// Notes for the log of the daemon what a client is told in few words only.
+    pub(crate) fn note(&mut self, text: String) {
+        if self.data.notes.len() < NOTES_PER_UNIT {
+            self.data.notes.push(text);
         }
     }
 
