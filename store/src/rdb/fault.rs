@@ -23,8 +23,6 @@ pub enum RdbFault {
         /// Which type of which module: the nine characters it is known by.
         name: String,
     },
-    /// A hash whose fields have dates.
-    FieldDates,
     /// A snapshot of a version that is not known; its first bytes.
     Version(String),
     /// The checksum is not that of the bytes before it.
@@ -61,7 +59,6 @@ impl fmt::Display for RdbFault {
             }
             Self::DuplicateKey => write!(out, "a key that is there already"),
             Self::Library(reason) => write!(out, "a library of functions cannot be loaded: {reason}"),
-            Self::FieldDates => write!(out, "a hash whose fields expire, which is not supported"),
         }
     }
 }
