@@ -95,6 +95,8 @@ impl Tracking {
 impl Engine {
     /// A client wants to hear of changes from now on.
     pub(crate) fn start_tracking(&mut self, client: ClientId, mode: TrackingMode) {
+        // What has changed before in the same transaction is no news.
+        self.invalidate_so_far();
         let Some(session) = self.sessions.get_mut(&client) else { return };
         let mut mode = mode;
         if mode.broadcast {
@@ -139,7 +141,8 @@ impl Engine {
         }
     }
 
-    /// A command of a script of a client has run: if it reads, the keys that were declared for the script count as read.
+    /// A command of a script of a client has run: if it reads, the keys that were declared for the script count as
+    /// read.
     pub(super) fn remember_reads_of_script(&mut self, client: ClientId, read: Callable, script: &[&[u8]]) {
         if read.row.is(flags::READONLY)
             && let Some(command) = self.index.resolve(script)

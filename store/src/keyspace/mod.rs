@@ -223,7 +223,8 @@ impl Database {
         let due = self.dates.iter().take(limit).take_while(|&&(date, _)| date <= now_ms);
         let mut keys = Vec::new();
         for &(date, hash) in due {
-            // The index knows hashes only, and a walk visits all of a bucket: whoever has both, date and hash, is meant.
+            // The index knows hashes only, and a walk visits all of a bucket: whoever has both, date and hash, is
+            // meant.
             self.table.walk(hash, |entry: EntryRef<'_>| {
                 if entry.expires_at() == Some(date) && self.hash(entry.key()) == hash {
                     keys.push(entry.key().into());
