@@ -95,6 +95,8 @@ impl Tracking {
 impl Engine {
     /// A client wants to hear of changes from now on.
     pub(crate) fn start_tracking(&mut self, client: ClientId, mode: TrackingMode) {
+        // What has changed before in the same transaction is no news.
+        self.invalidate_so_far();
         let Some(session) = self.sessions.get_mut(&client) else { return };
         let mut mode = mode;
         if mode.broadcast {

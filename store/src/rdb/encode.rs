@@ -105,8 +105,8 @@ fn write_hash(hash: &Hash, out: &mut Output) {
     }
 }
 
-/// The form of Redis 7.4, which older servers refuse rather than forget the dates: before each field how much later than
-/// the smallest date its own is, plus one, or nothing for a field without one.
+/// The form of Redis 7.4, which older servers refuse rather than forget the dates: before each field how much later
+/// than the smallest date its own is, plus one, or nothing for a field without one.
 fn write_dated(hash: &Hash, smallest: u64, out: &mut Output) {
     out.raw(&smallest.to_le_bytes());
     out.count(hash.len());
