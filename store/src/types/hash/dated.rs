@@ -414,6 +414,11 @@ mod tests {
         }
     }
 
+    #[test]
+    fn the_possibility_of_dates_makes_no_hash_larger() {
+        assert_eq!(size_of::<Hash>(), 2 * size_of::<usize>());
+    }
+
     /// A date costs a small hash its seven bytes, and a byte for each field without one.
     #[test]
     fn small_hashes_with_dates_stay_small() {
