@@ -45,7 +45,7 @@ def main():
             print(f"DIFFERENCE in {where}: {text}", flush=True)
 
     try:
-        source = suite.find(options.source)
+        source = suite.find(suite.SUITES["redis"], options.source)
         pair = servers.start(options.redis, options.pbjd)
     except (OSError, RuntimeError, subprocess.CalledProcessError) as fault:
         print(fault, file=sys.stderr)
