@@ -5,7 +5,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 export const folder = process.env.TRIAL_DIR;
 export const { hostname: host, port } = new URL(process.env.TRIAL_URL);
 export const delay = 1000 * Number(process.env.TRIAL_DELAY_S);
-const failures = 2;
+const failures = Number(process.env.TRIAL_FAILURES);
 
 export const note = (name, text) => appendFileSync(`${folder}/${name}`, text);
 const ran = (number) => {

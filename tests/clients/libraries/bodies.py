@@ -1,7 +1,7 @@
 """What the jobs do, in every Python library the same: they write down, in files that no server sees, that they ran.
 
 The folder TRIAL_DIR has: `ran` (a line with id and time for each run that came to its end), `began` (a line for each plain job
-that was started), `tries-ID` (a byte for each try of a job that fails twice), and `hold`, while which exists no plain job ends.
+that was started), `tries-ID` (a byte for each try of a job that fails TRIAL_FAILURES times), and `hold`, while which exists no plain job ends.
 """
 
 import os
@@ -9,7 +9,7 @@ import time
 
 FOLDER = os.environ["TRIAL_DIR"]
 HOST, PORT = os.environ["TRIAL_URL"].removeprefix("redis://").removesuffix("/0").split(":")
-FAILURES = 2
+FAILURES = int(os.environ["TRIAL_FAILURES"])
 
 
 class NotYet(Exception):

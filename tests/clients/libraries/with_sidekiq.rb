@@ -3,7 +3,7 @@ require "sidekiq"
 
 FOLDER = ENV.fetch("TRIAL_DIR")
 DELAY_S = ENV.fetch("TRIAL_DELAY_S").to_f
-FAILURES = 2
+FAILURES = ENV.fetch("TRIAL_FAILURES").to_i
 TRY_MAX_S = 20
 
 Sidekiq.configure_server do |config|
@@ -19,7 +19,8 @@ def note(name, text) = File.open(File.join(FOLDER, name), "a") { |file| file.wri
 class Trial
   include Sidekiq::Worker
   sidekiq_options queue: "trial", retry: 5
-  sidekiq_retry_in { 0 }
+  # Sidekiq adds up to ten seconds of chance to the first retry, and to each further one more.
+  sidekiq_retry_in { 1 }
 
   def perform(kind, number)
     if kind == "plain"
