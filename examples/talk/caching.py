@@ -23,12 +23,12 @@ def cached(r, seconds, make_max_s=10):
             give_up = time.monotonic() + make_max_s
             while (found := r.get(key)) is None:
                 if r.set(f"{key}:making", 1, nx=True, ex=make_max_s) or time.monotonic() > give_up:
-                    result = function(*arguments)
-                    with r.pipeline() as pipe:
-                        pipe.set(key, json.dumps(result), ex=seconds)
-                        pipe.delete(f"{key}:making")
-                        pipe.execute()
-                    return result
+                    # Somebody may have made it between our look and our mark.
+                    if (found := r.get(key)) is None:
+                        found = json.dumps(function(*arguments))
+                        r.set(key, found, ex=seconds)
+                    r.delete(f"{key}:making")
+                    break
                 time.sleep(0.01)
             return json.loads(found)
 

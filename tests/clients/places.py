@@ -7,6 +7,7 @@ servers listen on loopback only, and are ended by their process number.
 import hashlib
 import os
 import pathlib
+import random
 import shutil
 import signal
 import socket
@@ -60,9 +61,16 @@ def node_modules():
 
 
 def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """A port below those that the kernel gives to outgoing connections: while a killed server is away its clients go on trying to
+    connect, and one of them could be given that very port, and talk to itself."""
+    while True:
+        port = random.randrange(10_240, 30_000)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+                return port
+            except OSError:
+                continue
 
 
 class Server:
