@@ -7,7 +7,7 @@
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use pbj_store::engine::{ClientId, ConnectionGauges, Executed, Peer, Requests};
@@ -18,6 +18,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use crate::io_thread::Flusher;
 use crate::mailbox::{Mail, Mailbox};
 use crate::shared::{Connected, Shared};
+use crate::turn::Turn;
 
 /// Bytes read at once.
 const READ_BYTES: usize = 16 * 1024;
@@ -39,6 +40,7 @@ pub struct Connection<S> {
     parser: Parser,
     batch: Batch,
     out: Vec<u8>,
+    turn: Turn,
     /// The client waits for a key or a step.
     waits: bool,
 }
@@ -54,7 +56,7 @@ enum Event {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// Registers a stream as a client.
-    pub fn new(stream: S, peer: Peer, shared: Arc<Shared>, flusher: Flusher) -> Self {
+    pub fn new(stream: S, peer: Peer, shared: Arc<Shared>, flusher: Flusher, turn: Turn) -> Self {
         let gauges = Arc::clone(&peer.gauges);
         let Connected { client, mailbox, bulk_max, authenticated } = shared.connect(peer);
         Self {
@@ -69,6 +71,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             parser: Parser::default(),
             batch: Batch::default(),
             out: Vec::new(),
+            turn,
             waits: false,
         }
     }
@@ -95,6 +98,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             if self.waits && self.buffer.len() >= AHEAD_MAX {
                 return Poll::Pending;
             }
+            std::task::ready!(self.turn.poll_turn(context));
             let room = READ_BYTES.max(self.parser.bytes_wanted(self.buffer.len()));
             if room > READ_BYTES {
                 // As much as the request says; twice as much would count against the client.
@@ -104,7 +108,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             }
             let spare = self.buffer.spare_capacity_mut();
             let mut target = ReadBuf::uninit(spare);
-            match Pin::new(&mut self.stream).poll_read(context, &mut target) {
+            let mut arrival = Context::from_waker(self.turn.waker());
+            match Pin::new(&mut self.stream).poll_read(&mut arrival, &mut target) {
                 Poll::Pending => Poll::Pending,
                 Poll::Ready(Err(_)) => Poll::Ready(Event::Closed),
                 Poll::Ready(Ok(())) => {

@@ -15,6 +15,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::connection::Connection;
 use crate::shared::Shared;
+use crate::turn::{Line, Turn};
 
 /// How long clients may take to read their last replies.
 const PARTING: Duration = Duration::from_secs(5);
@@ -105,24 +106,25 @@ async fn run(shared: Arc<Shared>, mut incoming: mpsc::UnboundedReceiver<Incoming
         tokio::spawn(flush_on_request(Arc::clone(&shared), flusher.clone()));
     }
     let connections = TaskTracker::new();
+    let line = Arc::new(Line::default());
     loop {
         let next = tokio::select! {
             next = incoming.recv() => next,
             () = shared.stop.cancelled() => None,
         };
         let Some(next) = next else { break };
+        let (shared, flusher) = (Arc::clone(&shared), flusher.clone());
+        let turn = Turn::new(Arc::clone(&line));
         let served = match next {
             Incoming::Beat => {
                 beats.fetch_add(1, Ordering::Relaxed);
                 Ok(())
             }
             Incoming::Tcp(stream, peer) => TcpStream::from_std(stream).map(|stream| {
-                connections
-                    .spawn(Connection::new(stream, peer, Arc::clone(&shared), flusher.clone()).serve());
+                connections.spawn(Connection::new(stream, peer, shared, flusher, turn).serve());
             }),
             Incoming::Unix(stream, peer) => UnixStream::from_std(stream).map(|stream| {
-                connections
-                    .spawn(Connection::new(stream, peer, Arc::clone(&shared), flusher.clone()).serve());
+                connections.spawn(Connection::new(stream, peer, shared, flusher, turn).serve());
             }),
         };
         if let Err(error) = served {

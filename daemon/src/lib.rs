@@ -33,4 +33,5 @@ pub mod shared;
 pub mod signals;
 pub mod supervise;
 pub mod timer;
+pub mod turn;
 pub mod users_file;

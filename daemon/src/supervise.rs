@@ -167,7 +167,7 @@ fn status(daemon: &Daemon) -> String {
 }
 
 fn engine_status(engine: &Engine) -> String {
-    let keys: usize = engine.database_sizes().iter().map(|database| database.1).sum();
+    let keys: usize = engine.database_sizes().iter().map(|database| database.keys).sum();
     let mut text = format!("Ready: {} clients, {keys} keys", engine.clients());
     let queues = engine.extension().and_then(|any| any.downcast_ref::<Queues>());
     if let Some(queues) = queues {

@@ -11,7 +11,7 @@
 //! - [`txn`]: how commands read and write keys; the one door for effects.
 //! - [`script`]: Lua for clients, in a sandbox.
 //! - [`keyspace`], [`table`], [`types`]: how keys and values lie in memory.
-//! - `rdb`: values as Redis writes them into dumps and snapshots.
+//! - [`rdb`]: values as Redis writes them into dumps and snapshots.
 //! - [`durable`]: the log, over a disk that is an argument.
 //! - [`config`]: directives; [`limits`]: every bound; [`number`] and [`glob`]: text as clients mean it.
 //!
@@ -30,7 +30,7 @@ pub mod hash;
 mod keyspace;
 pub mod limits;
 pub mod number;
-mod rdb;
+pub mod rdb;
 pub mod resp;
 mod script;
 mod table;

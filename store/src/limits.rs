@@ -21,7 +21,8 @@ pub const PREFETCH_WINDOW: usize = 32;
 pub const INLINE_TEXT_MAX: usize = 1024;
 /// Bytes of a client's words repeated in an "unknown command" error.
 pub const ECHO_MAX: usize = 128;
-/// Expired keys removed by one tick before the engine lets requests through again.
+/// Expired keys, and expired fields of hashes, removed from a database by one tick before the engine lets requests
+/// through again.
 pub const EXPIRE_PER_TICK: usize = 512;
 /// Keys evicted before one command; if that is not enough, the next command goes on.
 pub const EVICT_PER_COMMAND: usize = 256;
@@ -37,6 +38,10 @@ pub const SCAN_EMPTY_FACTOR: usize = 10;
 pub const LIST_NODE_BYTES: usize = 2048;
 /// Elements of one node of a list.
 pub const LIST_NODE_ELEMENTS: usize = 128;
+/// Lines that one unit may write into the log of the daemon about refused payloads.
+pub const NOTES_PER_UNIT: usize = 16;
+/// Longest snapshot that DEBUG RELOAD keeps for DEBUG RELOAD NOSAVE, in bytes.
+pub const RELOAD_KEPT_MAX: usize = 64 << 20;
 /// Longest string, compact collection or node of a stream in a dump or a snapshot, in bytes. Field and value of a hash
 /// share one allocation, which holds less than 4 GiB.
 pub const RDB_STRING_MAX: usize = 3 << 29;

@@ -271,3 +271,24 @@ fn no_damage_is_too_much() {
     }
     assert!(taken > 1000 && refused > 1000, "{taken} were taken, {refused} refused");
 }
+
+/// Dates of fields are a part of the value: in a dump, in a snapshot, and in what the log holds of a RESTORE.
+#[test]
+fn dates_of_fields_come_along() {
+    let mut world = World::new();
+    let later = NOW_MS + 5000;
+    world.say("HSET h a 1 b 2 c 3");
+    world.say(&format!("HPEXPIREAT h {later} FIELDS 1 a"));
+    world.say(&format!("HPEXPIREAT h {} FIELDS 1 c", later + 1000));
+    let payload = world.dump("h");
+    assert_eq!(world.call(&[b"RESTORE", b"again", b"0", &payload]), b"+OK\r\n");
+    let dates = format!("*3\r\n:{later}\r\n:-1\r\n:{}", later + 1000);
+    assert_eq!(world.say("HPEXPIRETIME again FIELDS 3 a b c"), dates);
+    assert_eq!(world.say("DEBUG RELOAD"), "+OK");
+    for key in ["h", "again"] {
+        assert_eq!(world.say(&format!("HPEXPIRETIME {key} FIELDS 3 a b c")), dates, "{key}");
+    }
+    world.say("SET probe 1");
+    world.engine.tick(Now { wall_us: (later + 1) * 1000, mono_ms: NOW.mono_ms + 5001 });
+    assert_eq!(world.say("HLEN again"), ":2", "and they are obeyed");
+}

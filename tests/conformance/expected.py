@@ -2,7 +2,8 @@
 
     unit     NAME  MODE  OK  SECONDS     a unit, how it is run, how many of its tests pass, how long it took
     differs  NAME  TEST  REASON          a test of it that does not pass, and why that is so
-    skips    NAME  TEST  REASON          a test of it that would not even end, and why that is so
+    skips    NAME  TEST  REASON          a test of it that would not even end, or takes later ones along, and why
+    slow     NAME  TEST  REASON          a test that runs with --slow only; `*` is the whole unit
 
 Law: figures only grow and differences only vanish; whoever adds a difference gives it a reason. A test name may end in
 `*` for all that begin so.
@@ -17,7 +18,7 @@ class Book:
     """The units and the differences."""
 
     def __init__(self, path, head):
-        self.path, self.head, self.units, self.differences, self.skips = path, head, {}, [], []
+        self.path, self.head, self.units, self.differences, self.skips, self.slow = path, head, {}, [], [], []
 
     @classmethod
     def read(cls, path):
@@ -30,6 +31,8 @@ class Book:
                 book.differences.append(tuple(fields[1:4]))
             elif fields[0] == "skips":
                 book.skips.append(tuple(fields[1:4]))
+            elif fields[0] == "slow":
+                book.slow.append(tuple(fields[1:4]))
             else:
                 book.head.append(line)
         return book
@@ -40,8 +43,13 @@ class Book:
     def seconds(self, unit):
         return self.units.get(unit, ["", 0, 0])[2]
 
-    def skipped(self, unit):
-        return [test for u, test, _ in self.skips if u == unit]
+    def skipped(self, unit, slow):
+        """The tests of a unit that are left out; without `slow` also those that take too long for every day."""
+        return [test for u, test, _ in self.skips + ([] if slow else self.slow) if u == unit]
+
+    def is_slow(self, unit):
+        """Whether all of a unit is for --slow only."""
+        return any(u == unit and test == "*" for u, test, _ in self.slow)
 
     def named(self, unit, name):
         return any(u == unit and covers(test, name) for u, test, _ in self.differences)
@@ -56,8 +64,8 @@ class Book:
 
     def note(self, outcome):
         """What is better than expected."""
-        wanted = self.units.get(outcome.unit, ["", 0, 0])[1]
-        return f"{len(outcome.ok) - wanted} more than expected" if len(outcome.ok) > wanted else ""
+        more = len(outcome.ok) - self.units.get(outcome.unit, ["", 0, 0])[1]
+        return f"{more} more than expected" if more > 0 else ""
 
     def record(self, outcome, mode):
         self.units[outcome.unit] = [mode, len(outcome.ok), round(outcome.seconds)]
@@ -71,4 +79,5 @@ class Book:
             lines.append(f"unit\t{unit}\t{mode}\t{ok}\t{seconds}")
             lines += ["\t".join(("differs", *d)) for d in self.differences if d[0] == unit]
             lines += ["\t".join(("skips", *s)) for s in self.skips if s[0] == unit]
+            lines += ["\t".join(("slow", *s)) for s in self.slow if s[0] == unit]
         self.path.write_text("\n".join(lines) + "\n")

@@ -1,24 +1,59 @@
-"""Where the foreign suite comes from, and a folder in which it runs.
+"""Where the foreign suites come from, and a folder in which one of them runs.
 
-Law: nothing of the suite is kept in this repository, and the fetched sources are never changed: each run works in a
+Law: nothing of a suite is kept in this repository, and the fetched sources are never changed: each run works in a
 folder of its own, with copies of the few files that must differ.
 """
 
+import dataclasses
 import os
 import pathlib
 import shutil
 import subprocess
 
-VERSION = "7.0.15"
-PACKAGE = "redis=5:7.0.15-1~deb12u10"
-TOOLS = ["redis-cli", "redis-benchmark", "redis-check-aof", "redis-check-rdb"]
+TOOLS = ["cli", "benchmark", "check-aof", "check-rdb"]
 
-# The suite waits for these two phrases before it talks to a server that it has started: the wrapper says the first, the
-# daemon the second. What the daemon logs goes where the suite looks for it.
+# A suite waits for a few phrases before it talks to a server that it has started: the wrapper says one, the daemon the
+# others. What the daemon logs goes where the suite looks for it.
 WRAPPER = """#!/bin/sh
-echo "* Server initialized PID: $$"
+echo "* PID: $$ Server initialized"
 exec "{pbjd}" "$@" --http-port 0 --io-threads 1 2>&1
 """
+
+
+@dataclasses.dataclass(frozen=True)
+class Suite:
+    """The suite of another server."""
+
+    # The first word of its programs and of its configuration file, and the name under which expectations are kept.
+    name: str
+    version: str
+    # Its source package, and the releases of Debian that have it.
+    package: str
+    releases: str
+    security: bool
+    # A variable that names a folder with unpacked sources.
+    variable: str
+    # What the suite is told to leave out.
+    tags: str
+    # Directives of its servers that pbjd does not have, because the server has them for its own tests.
+    foreign_directives: tuple = ()
+    # What is changed in the copies: file, text, other text.
+    patches: tuple = ()
+
+    def expectations(self):
+        return "expected.tsv" if self.name == "redis" else f"expected-{self.name}.tsv"
+
+
+SUITES = {
+    "redis": Suite("redis", "7.0.15", "redis=5:7.0.15-1~deb12u10", "bookworm bookworm-updates", True, "REDIS_SOURCE", "-slow"),
+    # For what came after Redis 7.0. Tests with replicas and clusters are left out.
+    "valkey": Suite(
+        "valkey", "9.1.2", "valkey=9.1.2-1", "forky sid", False, "VALKEY_SOURCE", "-slow -needs:repl -cluster",
+        ("enable-debug-assert", "hide-user-data-from-log"),
+        # A test with replicas that does not say so, and would end the unit.
+        (("unit/hashexpire.tcl", 'tags {"hashexpire external:skip"}} {\nstart_server {} {', 'tags {"needs:repl external:skip"}} {\nstart_server {} {'),),
+    ),
+}
 
 
 def cache_folder():
@@ -26,61 +61,66 @@ def cache_folder():
     return pathlib.Path(base) / "pbj-conformance"
 
 
-def find(given=None):
-    """The folder of the sources: the one that is given, the one that `REDIS_SOURCE` names, or a fetched one."""
-    given = given or os.environ.get("REDIS_SOURCE")
+def find(suite, given=None):
+    """The folder of the sources: the one that is given, the one that the suite's variable names, or a fetched one."""
+    given = given or os.environ.get(suite.variable)
     if given:
         return pathlib.Path(given).resolve()
-    source = cache_folder() / "src" / f"redis-{VERSION}"
-    return source if source.is_dir() else fetch(source)
+    source = cache_folder() / "src" / f"{suite.name}-{suite.version}"
+    return source if source.is_dir() else fetch(suite, source)
 
 
-def fetch(source):
+def fetch(suite, source):
     """Fetches the source package of Debian, with its patches; needs apt and dpkg-dev, but no privileges."""
     base = cache_folder()
-    for folder in ("parts.d", "lists/partial", "cache/archives/partial", "src"):
-        (base / folder).mkdir(parents=True, exist_ok=True)
+    parts, lists = base / f"{suite.name}.parts.d", base / f"{suite.name}.lists"
+    for folder in (parts, lists / "partial", base / "cache" / "archives" / "partial", base / "src"):
+        folder.mkdir(parents=True, exist_ok=True)
+    key = "Components: main\nSigned-By: /usr/share/keyrings/debian-archive-keyring.gpg\n"
+    text = f"Types: deb-src\nURIs: http://deb.debian.org/debian\nSuites: {suite.releases}\n{key}"
+    if suite.security:
+        release = suite.releases.split()[0]
+        text += f"\nTypes: deb-src\nURIs: http://deb.debian.org/debian-security\nSuites: {release}-security\n{key}"
     known = pathlib.Path("/etc/apt/sources.list.d/debian.sources")
-    if known.exists():
-        lines = known.read_text().replace("Types: deb\n", "Types: deb-src\n")
-    else:
-        lines = (
-            "Types: deb-src\nURIs: http://deb.debian.org/debian\nSuites: bookworm bookworm-updates\nComponents: main\n"
-            "Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg\n\n"
-            "Types: deb-src\nURIs: http://deb.debian.org/debian-security\nSuites: bookworm-security\nComponents: main\n"
-            "Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg\n"
-        )
-    (base / "parts.d" / "src.sources").write_text(lines)
+    if suite.security and known.exists():
+        # The machine may have a nearer mirror.
+        text = known.read_text().replace("Types: deb\n", "Types: deb-src\n")
+    (parts / "src.sources").write_text(text)
     options = {
-        "Dir::Etc::SourceList": "/dev/null", "Dir::Etc::SourceParts": base / "parts.d",
-        "Dir::State::Lists": base / "lists", "Dir::Cache": base / "cache", "APT::Sandbox::User": "root",
+        "Dir::Etc::SourceList": "/dev/null", "Dir::Etc::SourceParts": parts,
+        "Dir::State::Lists": lists, "Dir::Cache": base / "cache", "APT::Sandbox::User": "root",
     }
     apt = ["apt-get", *(part for name, value in options.items() for part in ("-o", f"{name}={value}"))]
     subprocess.run([*apt, "update"], check=True, stdout=subprocess.DEVNULL)
-    subprocess.run([*apt, "source", PACKAGE], check=True, cwd=base / "src", stdout=subprocess.DEVNULL)
+    subprocess.run([*apt, "source", suite.package], check=True, cwd=base / "src", stdout=subprocess.DEVNULL)
     return source
 
 
-def prepare(source, folder, pbjd):
-    """Makes `folder` look like a source tree of Redis in which pbjd was built."""
+def prepare(suite, source, folder, pbjd):
+    """Makes `folder` look like a source tree in which pbjd was built."""
     folder = pathlib.Path(folder)
     (folder / "src").mkdir(parents=True)
     for tool in TOOLS:
-        path = shutil.which(tool)
+        path = shutil.which(f"redis-{tool}")
         if path:
-            (folder / "src" / tool).symlink_to(path)
-    server = folder / "src" / "redis-server"
+            (folder / "src" / f"{suite.name}-{tool}").symlink_to(path)
+    server = folder / "src" / f"{suite.name}-server"
     server.write_text(WRAPPER.format(pbjd=pathlib.Path(pbjd).resolve()))
     server.chmod(0o755)
-    for name in ("utils", "redis.conf"):
+    for name in ("utils", f"{suite.name}.conf"):
         (folder / name).symlink_to(source / name)
+    # Copies, not links: a suite may ask where its files really are, and look for all others there.
     tests = folder / "tests"
-    (tests / "tmp").mkdir(parents=True)
-    for path in (source / "tests").iterdir():
-        if path.name not in ("tmp", "support", "assets"):
-            (tests / path.name).symlink_to(path)
-    shutil.copytree(source / "tests" / "assets", tests / "assets")
-    shutil.copytree(source / "tests" / "support", tests / "support")
+    shutil.copytree(source / "tests", tests, ignore=shutil.ignore_patterns("tmp"))
+    (tests / "tmp").mkdir()
     # A server without FUNCTION has no functions to forget.
     helper = tests / "support" / "server.tcl"
     helper.write_text(helper.read_text().replace("    r function flush\n", "    catch {r function flush}\n"))
+    for path, before, after in suite.patches:
+        text = (tests / path).read_text()
+        if before not in text:
+            raise RuntimeError(f"{path} of {suite.name} {suite.version} is not as expected: no {before!r}")
+        (tests / path).write_text(text.replace(before, after))
+    config = tests / "assets" / "default.conf"
+    kept = [line for line in config.read_text().splitlines() if not line.startswith(suite.foreign_directives or ("\0",))]
+    config.write_text("\n".join(kept) + "\n")

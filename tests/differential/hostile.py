@@ -9,6 +9,7 @@ import random
 from wire import Client, encode
 
 QUIET_S = 0.12
+PATIENT_S = 1
 PING = b"PING\r\n"
 
 # Name, bytes.
@@ -97,8 +98,8 @@ CASES = [
 ]
 
 
-def answer(peer, data, pieces):
-    """All that comes back, and whether the connection is closed."""
+def answer(peer, data, pieces, quiet):
+    """All that comes back until it is quiet for so many seconds, and whether the connection is closed."""
     client = Client(peer.port)
     try:
         at = 0
@@ -108,11 +109,9 @@ def answer(peer, data, pieces):
         client.send_raw(data[at:])
     except OSError:
         pass  # Closed while it was sent to: what came back says so.
-    found = client.rest(QUIET_S)
+    found = client.rest(quiet)
     client.close()
     return found
-
-
 
 
 def show(found):
@@ -121,11 +120,15 @@ def show(found):
 
 
 def compare_case(run, name, data, pieces=()):
-    for peer in run.peers:
-        control = Client(peer.port)
-        control.call("FLUSHALL")
-        control.close()
-    a, b = (answer(peer, data, pieces) for peer in run.peers)
+    # A loaded machine is silent for longer than a quick look takes: only a second, patient look counts.
+    for quiet in (QUIET_S, PATIENT_S):
+        for peer in run.peers:
+            control = Client(peer.port)
+            control.call("FLUSHALL")
+            control.close()
+        a, b = (answer(peer, data, pieces, quiet) for peer in run.peers)
+        if a == b:
+            break
     run.ops += 1
     if a != b:
         run.report(f"hostile: {name}", f"  {name}\n    reference: {show(a)}\n    ours:      {show(b)}")

@@ -81,3 +81,46 @@ def _(args, a, b):
 def _(args, a, b):
     by_lex = b"lex" in args[0].lower() or any(arg.lower() == b"bylex" for arg in args)
     return by_lex and a[0] == b[0] != "-" and not args[1].startswith(b"x:")
+
+
+@known(
+    "order-of-acl-rules",
+    "ACL GETUSER and LIST name single commands in the order of a hash table of Redis with a random seed. Ours names them "
+    "in alphabetical order.",
+)
+def _(args, a, b):
+    def words(frame):
+        kind, content = frame
+        if kind == "$" and content is not None:
+            return kind, sorted(content.split())
+        return (kind, [words(item) for item in content]) if isinstance(content, list) else frame
+
+    return args[0].lower() == b"acl" and a[0] == b[0] and words(a) == words(b)
+
+
+@known(
+    "pfdebug-reads-beyond",
+    "PFDEBUG DECODE of a sparse HyperLogLog that ends within an opcode of two bytes: Redis takes the zero behind the string "
+    "for the second one. Ours ends where the string ends.",
+)
+def _(args, a, b):
+    is_decode = [arg.lower() for arg in args[:2]] == [b"pfdebug", b"decode"]
+    return is_decode and a[0] == b[0] == "$" and a[1].rpartition(b" ")[0] == b[1]
+
+
+@known(
+    "sort-and-an-old-error",
+    "SORT of Redis looks at errno without having cleared it: after a number out of range anywhere (GEOADD with 1e400) it "
+    "calls good numbers bad. Ours sorts them.",
+)
+def _(args, a, b):
+    refused = a == ("-", b"ERR One or more scores can't be converted into double")
+    return args[0].lower() in (b"sort", b"sort_ro") and refused and b[0] in "*:"
+
+
+@known(
+    "idle-time-of-shared-integers",
+    "Redis has one object for each small integer, and one time of use for all keys that hold it. Ours has a time for each key.",
+)
+def _(args, a, b):
+    return [arg.lower() for arg in args[:2]] == [b"object", b"idletime"] and a[0] == b[0] == ":"

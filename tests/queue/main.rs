@@ -12,6 +12,7 @@ mod lock;
 mod look;
 mod matrix;
 mod push;
+mod reload;
 mod settle;
 mod stage;
 mod wire;

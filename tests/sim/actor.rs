@@ -72,6 +72,11 @@ pub enum Actor {
         /// The beginning of its keys.
         prefix: String,
     },
+    /// Uses a hash of its own whose fields have dates.
+    Fields {
+        /// The key.
+        key: String,
+    },
     /// Pushes to lists that others pop from.
     Feeder,
     /// Pops from lists, waiting.
@@ -103,6 +108,7 @@ impl Actor {
             Self::Scheduler { made } => Some(schedule(rng, sight, made)),
             Self::Locker { name, held, past } => Some(lock(rng, name, held, past)),
             Self::Keys { prefix } => Some(keys(rng, prefix, sight)),
+            Self::Fields { key } => Some(fields(rng, key, sight)),
             Self::Feeder => Some(feed(rng, sight)),
             Self::Popper => {
                 let wait = ["0", "0.05", "2"][rng.usize(..3)];
@@ -312,6 +318,30 @@ fn keys(rng: &mut Rng, prefix: &str, sight: &Sight) -> Words {
             ["h", "z", "s"][usize::from(member % 3)]
         ),
         _ => format!("EXEC SET {prefix}:t0 v{} | INCR {prefix}:a | INCR {prefix}:b", sight.unique),
+    })
+}
+
+fn fields(rng: &mut Rng, key: &str, sight: &Sight) -> Words {
+    let (field, value) = (format!("f{}", rng.u8(..12)), sight.unique);
+    let ms = [1, 60, 900, 20_000][rng.usize(..4)];
+    let date = sight.wall_ms.saturating_add_signed(rng.i64(-50..5000));
+    words(&match rng.u8(..20) {
+        0 | 1 => format!("HSETEX {key} PX {ms} FIELDS 1 {field} {value}"),
+        2 => format!("HSETEX {key} PXAT {date} FIELDS 1 {field} {value}"),
+        3 => format!("HSETEX {key} FXX KEEPTTL FIELDS 1 {field} {value}"),
+        4 => format!("HSETEX {key} FNX PX {ms} FIELDS 1 {field} {value}"),
+        5 | 6 => format!("HSET {key} {field} {value}"),
+        7 => format!("HSETNX {key} {field} {value}"),
+        8 | 9 => format!("HINCRBY {key} {field} 1"),
+        10 => format!("HPEXPIRE {key} {ms} FIELDS 1 {field}"),
+        11 => format!("HPEXPIREAT {key} {date} FIELDS 1 {field}"),
+        12 => format!("HPERSIST {key} FIELDS 1 {field}"),
+        13 => format!("HGETEX {key} PX {ms} FIELDS 1 {field}"),
+        14 => format!("HGETDEL {key} FIELDS 1 {field}"),
+        15 => format!("HDEL {key} {field}"),
+        16 => format!("HPEXPIRETIME {key} FIELDS 1 {field}"),
+        17 => format!("EXEC HSETEX {key} PX {ms} FIELDS 1 {field} {value} | HINCRBY {key} {field} 1"),
+        _ => format!("HGET {key} {field}"),
     })
 }
 

@@ -3,6 +3,7 @@
 use pbj_store::resp::value::Value;
 
 use super::model::{Event, JobState, Scoped};
+use super::observe_fields;
 use super::world::World;
 use crate::lab::{Client, request};
 
@@ -27,6 +28,7 @@ impl World {
             self.count_locks(client, db);
             self.count_schedules(client);
             self.read_keys(client, db);
+            self.read_fields(client, db);
             self.server.disconnect(client.0);
         }
         self.no_one_waits_in_vain();
@@ -190,6 +192,36 @@ impl World {
             let known = self.model.lists.get(&(db, list.to_owned())).cloned().unwrap_or_default();
             assert!(found == known, "{list} in {db}: {found:?}, known {known:?}");
         }
+    }
+
+    /// Fields are there until their dates, with these dates; what is past has been removed.
+    fn read_fields(&mut self, client: Client, db: usize) {
+        let (moment, key) = (self.moment(0, 0), (db, "dated".to_owned()));
+        observe_fields::drop_past(&mut self.model, moment, &key);
+        let found = self.ask(client, &["HKEYS", "dated"]);
+        let found: Vec<String> = found.items().unwrap_or_default().iter().filter_map(Value::text).collect();
+        let stored = self.ask(client, &["HLEN", "dated"]).integer();
+        assert_eq!(
+            stored,
+            Some(found.len() as i64),
+            "what is past its date is still stored in {db}: {found:?}"
+        );
+        let mut known = self.model.dated.get(&key).cloned().unwrap_or_default();
+        // What had a date may be gone since the wall clock was set back.
+        known.retain(|field, text| found.contains(field) || !(moment.set_back && text.date_ms.is_some()));
+        for (field, text) in &known {
+            let value = self.ask(client, &["HGET", "dated", field]).text();
+            let date = self.ask(client, &["HPEXPIRETIME", "dated", "FIELDS", "1", field]);
+            let date = date.items().and_then(|items| items[0].integer());
+            let wanted = text.date_ms.map_or(-1, |date| date as i64);
+            assert_eq!(
+                (value.as_ref(), date),
+                (Some(&text.value), Some(wanted)),
+                "{field} of a hash in {db}"
+            );
+        }
+        let surplus: Vec<&String> = found.iter().filter(|field| !known.contains_key(*field)).collect();
+        assert!(surplus.is_empty(), "fields that should be gone in {db}: {surplus:?}");
     }
 
     /// Nobody waits for what is there.

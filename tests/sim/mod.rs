@@ -12,6 +12,7 @@ pub mod actor;
 pub mod census;
 pub mod model;
 mod observe;
+mod observe_fields;
 mod observe_keys;
 pub mod run;
 pub mod trace;

@@ -140,7 +140,7 @@ pub struct Lock {
     pub ttl_ms: u64,
 }
 
-/// A key with text, of a client that is alone with it.
+/// A key with text, or a field of a hash, of a client that is alone with it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Text {
     /// The value.
@@ -170,6 +170,8 @@ pub struct Model {
     pub texts: BTreeMap<Scoped, Text>,
     /// Fields of hashes, members of sets and sorted sets, all as field and value.
     pub fields: BTreeMap<Scoped, BTreeMap<String, String>>,
+    /// Fields of hashes that may have dates.
+    pub dated: BTreeMap<Scoped, BTreeMap<String, Text>>,
     /// Who waits for what, in arrival order.
     pub lines: BTreeMap<String, Vec<u64>>,
     /// Keys and jobs about which a crash left doubt.
@@ -284,6 +286,7 @@ impl Model {
         self.lists.remove(name);
         self.texts.remove(name);
         self.fields.remove(name);
+        self.dated.remove(name);
     }
 
     /// Notes that an event fell into the middle of a crash: what it was about is in doubt.

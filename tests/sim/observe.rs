@@ -3,7 +3,7 @@
 use pbj_store::resp::value::Value;
 
 use super::model::{Due, Job, JobState, Lock, Model, Moment, Scoped, Verdict};
-use super::observe_keys;
+use super::{observe_fields, observe_keys};
 
 /// Takes notice of a reply.
 ///
@@ -42,6 +42,9 @@ pub(super) fn reply(
         "FLUSHDB" => {
             seen.flush(model);
             Ok(())
+        }
+        _ if words.get(1).is_some_and(|key| key == "dated") => {
+            observe_fields::reply(model, moment, db, words, reply)
         }
         _ => observe_keys::reply(model, moment, db, words, reply),
     };
@@ -377,6 +380,7 @@ impl Seen<'_> {
         model.lists.retain(|name, _| !here(name));
         model.texts.retain(|name, _| !here(name));
         model.fields.retain(|name, _| !here(name));
+        model.dated.retain(|name, _| !here(name));
         model.emptied.insert(self.db);
     }
 }

@@ -84,6 +84,7 @@ fn step(world: &mut World) {
         weather.flushes,
         20,  // a census
         25,  // a tick too early
+        30,  // a timer that comes late
         350, // time passes
     ];
     let mut edge = 0;
@@ -119,7 +120,8 @@ fn step(world: &mut World) {
         Some(9) => world.flush(),
         Some(10) => world.census(),
         Some(11) => world.tick_early(),
-        Some(12) => {
+        Some(12) => world.act_late(),
+        Some(13) => {
             let most = if world.rng.u8(..20) == 0 { 70_000 } else { world.weather.pause_max_ms };
             let ms = world.rng.u64(..=most);
             world.pass_ms(ms);

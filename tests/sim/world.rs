@@ -122,6 +122,8 @@ fn guests() -> Vec<Guest> {
         (locker("cat"), 0),
         (Actor::Keys { prefix: "x".to_owned() }, 0),
         (Actor::Keys { prefix: "y".to_owned() }, 1),
+        (Actor::Fields { key: "dated".to_owned() }, 0),
+        (Actor::Fields { key: "dated".to_owned() }, 1),
         (Actor::Feeder, 0),
         (Actor::Popper, 0),
         (Actor::Popper, 0),
@@ -242,6 +244,24 @@ impl World {
             }
             return;
         }
+        self.act_as(number);
+    }
+
+    /// The timer of the server comes late: somebody uses keys of his own although what is past its date is still there.
+    pub fn act_late(&mut self) {
+        let ms = self.rng.u64(1..=self.weather.pause_max_ms);
+        self.clock.pass_until(self.mono_ms() + ms);
+        let is_alone = |guest: &Guest| {
+            guest.pending.is_none() && matches!(guest.actor, Actor::Keys { .. } | Actor::Fields { .. })
+        };
+        let alone: Vec<usize> = (0..self.guests.len()).filter(|&at| is_alone(&self.guests[at])).collect();
+        for number in alone {
+            self.act_as(number);
+        }
+        self.pass_ms(0);
+    }
+
+    fn act_as(&mut self, number: usize) {
         self.unique += 1;
         let db = self.guests[number].db;
         let all: Vec<&String> = self

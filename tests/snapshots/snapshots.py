@@ -16,13 +16,14 @@ HERE = pathlib.Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent / "differential"), str(HERE.parent / "conformance")]
 
 import corrupt  # noqa: E402
+import files  # noqa: E402
 import options as words  # noqa: E402
 import peers as servers  # noqa: E402
 import suite  # noqa: E402
 import values  # noqa: E402
 from wire import Client  # noqa: E402
 
-PARTS = ["values", "options", "corrupt"]
+PARTS = ["values", "options", "corrupt", "files"]
 
 
 def main():
@@ -30,9 +31,11 @@ def main():
     parser.add_argument("--pbjd", required=True, help="path of our daemon")
     parser.add_argument("--redis", default=shutil.which("redis-server"), help="path of redis-server 7.0.15")
     parser.add_argument("--source", help="unpacked sources of Redis 7.0.15; fetched unless given here or in REDIS_SOURCE")
+    parser.add_argument("--tool", help="path of our tool for files; beside pbjd unless given")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--part", choices=PARTS, action="append")
     options = parser.parse_args()
+    options.tool = options.tool or str(pathlib.Path(options.pbjd).with_name("snapshot"))
     faults = []
 
     def report(where, text):
@@ -55,6 +58,8 @@ def main():
                 print(f"values: {count}, {same} with the same bytes, {inexact} compressed otherwise")
             elif part == "options":
                 print(f"options: {words.compare(reference, ours, report)} requests")
+            elif part == "files":
+                print(f"files: {files.compare(options.redis, options.tool, source, report, options.seed)}")
             else:
                 print(f"corrupt: {corrupt.compare(options.redis, ours, source, report, options.seed)}")
         for peer in pair:

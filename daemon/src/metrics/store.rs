@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use pbj_store::config::Config;
-use pbj_store::engine::{CommandStats, Engine, Stats};
+use pbj_store::engine::{CommandStats, DatabaseSize, Engine, Stats};
 use pbj_store::txn::DataCounters;
 
 use super::families::Families;
@@ -26,7 +26,7 @@ pub(super) struct Snapshot {
     /// Commands that were seen, with their names.
     commands: Vec<(String, CommandStats)>,
     data: DataCounters,
-    databases: Vec<(usize, usize, usize, u64)>,
+    databases: Vec<DatabaseSize>,
     clients: usize,
     waiting: usize,
     channels: usize,
@@ -163,23 +163,36 @@ impl Snapshot {
             "Keys that were gone because of their date.",
             self.data.expired,
         );
+        out.counter(
+            "pbj_expired_fields_total",
+            "Fields of hashes that were gone because of their date.",
+            self.data.expired_fields,
+        );
         out.counter("redis_evicted_keys_total", "Keys removed to make room.", self.data.evicted);
         out.gauge("redis_memory_max_bytes", "The memory limit; 0 for none.", self.maxmemory);
-        let databases: Vec<_> = self.databases.iter().map(|size| (format!("db{}", size.0), size)).collect();
+        let databases: Vec<_> =
+            self.databases.iter().map(|size| (format!("db{}", size.index), size)).collect();
         let mut keys = out.gauges("redis_db_keys", "Keys of each database.");
         for (name, size) in &databases {
-            keys.add(&[("db", name)], size.1);
+            keys.add(&[("db", name)], size.keys);
         }
         let mut dated = out.gauges("redis_db_keys_expiring", "Keys of each database that have a date.");
         for (name, size) in &databases {
-            dated.add(&[("db", name)], size.2);
+            dated.add(&[("db", name)], size.dated);
+        }
+        let mut fields = out.gauges(
+            "pbj_db_hashes_with_expiring_fields",
+            "Hashes of each database of which fields have dates.",
+        );
+        for (name, size) in &databases {
+            fields.add(&[("db", name)], size.with_dated_fields);
         }
         let mut ttl = out.gauges(
             "redis_db_avg_ttl_seconds",
             "Average time that the keys with a date of each database have left.",
         );
         for (name, size) in &databases {
-            ttl.add(&[("db", name)], size.3 as f64 / 1000.0);
+            ttl.add(&[("db", name)], size.average_ttl_ms as f64 / 1000.0);
         }
     }
 }

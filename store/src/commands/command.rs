@@ -325,7 +325,14 @@ fn command_list(engine: &mut Engine, _client: ClientId, mut args: Args<'_>, repl
 
 /// The keys of a request and what happens to them.
 fn keys_of(engine: &Engine, request: &[&[u8]]) -> Result<Vec<(usize, u16)>, Fault> {
-    let callable = engine.index.resolve(request).ok_or_else(|| Fault::other("Invalid command specified"))?;
+    let names_no_child = |callable: &Callable| {
+        callable.container.is_none() && !callable.row.subcommands.is_empty() && request.len() > 1
+    };
+    let callable = engine
+        .index
+        .resolve(request)
+        .filter(|callable| !names_no_child(callable))
+        .ok_or_else(|| Fault::other("Invalid command specified"))?;
     if callable.row.keys.iter().all(|spec| spec.flags & Key::NOT_KEY != 0) {
         return Err(Fault::other("The command has no key arguments"));
     }

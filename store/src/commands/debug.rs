@@ -5,6 +5,7 @@ use super::prelude::*;
 use crate::engine::{ClientId, Engine, Output, Step};
 use crate::glob;
 use crate::keyspace::digest;
+use crate::rdb::DUMP_FRAME;
 use crate::txn::Expiry;
 
 pub(super) const ROWS: &[Command] = &[DEBUG];
@@ -43,6 +44,9 @@ const HELP: &[&str] = &[
     "    Answer with a value of this type.",
     "QUICKLIST <key>",
     "    Describe a list.",
+    "RELOAD [option ...]",
+    "    Write all data as a snapshot and load it again. NOSAVE loads what the last RELOAD wrote, NOFLUSH keeps what is",
+    "    there, MERGE lets keys of the snapshot replace others.",
     "SET-ACTIVE-EXPIRE <0|1>",
     "    Let keys past their date disappear by themselves, or only when somebody looks.",
     "SET-SKIP-CHECKSUM-VALIDATION <0|1>",
@@ -99,6 +103,7 @@ fn debug(engine: &mut Engine, client: ClientId, mut args: Args<'_>, reply: &mut 
             reply.flag(glob::matches(pattern, text));
             Ok(Outcome::Done)
         }
+        (b"reload", _) => super::reload::reload(engine, client, args, reply),
         (b"log", 1) => {
             let text = String::from_utf8_lossy(args.bytes()?).into_owned();
             engine.outputs.push(Output::Step { client: None, step: Step::Log(text) });
@@ -150,12 +155,13 @@ fn object(engine: &mut Engine, client: ClientId, mut args: Args<'_>, reply: &mut
     let db = engine.session_mut(client)?.db;
     let key = args.bytes()?;
     let access = engine.data.access;
-    let txn = engine.txn(db);
+    let mut txn = engine.txn(db);
+    let serialized = txn.dump(key).ok_or(Fault::NoSuchKey)?.len() - DUMP_FRAME;
     let entry = txn.raw_entry(key).ok_or(Fault::NoSuchKey)?;
     reply.status(&format!(
         "Value at:0x0 refcount:1 encoding:{} serializedlength:{} lru:{} lru_seconds_idle:{}",
         encoding(entry.view()),
-        entry.footprint(0),
+        serialized,
         entry.access(),
         access.idle_seconds(entry.access()),
     ));

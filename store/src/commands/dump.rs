@@ -119,7 +119,10 @@ fn restore(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run 
     });
     let (value, version) = opened.map_err(|fault| match fault {
         DumpFault::Footer => Fault::other("DUMP payload version or checksum are wrong"),
-        DumpFault::Value(_) => Fault::other("Bad data format"),
+        DumpFault::Value(fault) => {
+            txn.note(format!("RESTORE refuses a payload: {fault}"));
+            Fault::other("Bad data format")
+        }
     })?;
     let replaced = options.replace && txn.take(key).is_some();
     if date.is_some_and(|date| date <= txn.now().wall_ms()) && txn.origin() == Origin::Client {

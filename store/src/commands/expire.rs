@@ -9,15 +9,24 @@ pub(super) const ROWS: &[Command] =
 
 /// How a command writes a time.
 #[derive(Clone, Copy)]
-struct Form {
-    command: &'static str,
-    seconds: bool,
-    relative: bool,
+pub(super) struct Form {
+    pub(super) command: &'static str,
+    pub(super) seconds: bool,
+    pub(super) relative: bool,
+}
+
+impl Form {
+    /// The date that a time means, in Unix milliseconds.
+    pub(super) fn date(self, time: i64, now_ms: u64) -> Result<i64, Fault> {
+        let scaled = if self.seconds { time.checked_mul(1000) } else { Some(time) };
+        let based = if self.relative { scaled.and_then(|ms| ms.checked_add(now_ms as i64)) } else { scaled };
+        based.ok_or_else(|| Fault::InvalidExpire(self.command.into()))
+    }
 }
 
 /// Conditions on the date there is.
 #[derive(Clone, Copy, Default)]
-struct Conditions {
+pub(super) struct Conditions {
     only_undated: bool,
     only_dated: bool,
     only_later: bool,
@@ -25,10 +34,9 @@ struct Conditions {
 }
 
 impl Conditions {
-    fn read(args: &mut Args<'_>) -> Result<Self, Fault> {
+    pub(super) fn read(words: &[&[u8]]) -> Result<Self, Fault> {
         let mut conditions = Self::default();
-        while args.left() > 0 {
-            let word = args.bytes()?;
+        for &word in words {
             match () {
                 () if is_word(word, "NX") => conditions.only_undated = true,
                 () if is_word(word, "XX") => conditions.only_dated = true,
@@ -50,8 +58,8 @@ impl Conditions {
         Ok(conditions)
     }
 
-    /// Whether a key with the date `old` may get the date `new`; no date counts as for ever.
-    fn allow(self, old: Option<u64>, new: i64) -> bool {
+    /// Whether what has the date `old` may get the date `new`; no date counts as for ever.
+    pub(super) fn allow(self, old: Option<u64>, new: i64) -> bool {
         let later = |old: u64| new > old as i64;
         let earlier = |old: u64| new < old as i64;
         !(self.only_undated && old.is_some()
@@ -63,12 +71,10 @@ impl Conditions {
 
 fn set_date(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>, form: Form) -> Run {
     let (key, time) = (args.key()?, args.bytes()?);
-    let conditions = Conditions::read(&mut args)?;
+    let conditions = Conditions::read(args.rest())?;
     let time = parse_i64(time).ok_or(Fault::NotInteger)?;
     let now_ms = txn.now().wall_ms();
-    let scaled = if form.seconds { time.checked_mul(1000) } else { Some(time) };
-    let based = if form.relative { scaled.and_then(|ms| ms.checked_add(now_ms as i64)) } else { scaled };
-    let date = based.ok_or_else(|| Fault::InvalidExpire(form.command.into()))?;
+    let date = form.date(time, now_ms)?;
     let Some(old) = txn.expires_at(key) else {
         reply.integer(0);
         return Ok(Outcome::Done);

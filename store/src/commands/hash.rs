@@ -3,7 +3,7 @@
 use super::prelude::*;
 use super::scan::Walk;
 use crate::number::{LongDouble, parse_i64};
-use crate::types::hash::Hash;
+use crate::types::hash::LiveHash;
 
 pub(super) const ROWS: &[Command] = &[
     HSET,
@@ -32,11 +32,69 @@ fn set_fields(txn: &mut Txn<'_>, args: &mut Args<'_>, command: &'static str) -> 
         return Err(Fault::Arity(command.into()));
     }
     let (limits, hash_key) = txn.hash_setup(key);
+    let horizon = txn.horizon();
     let hash = txn.hash_or_new(key)?;
-    let new = pairs.chunks_exact(2).filter(|pair| hash.set(pair[0], pair[1], &limits, hash_key)).count();
+    let (mut new, mut expired) = (0, 0);
+    for pair in pairs.chunks_exact(2) {
+        let was_due = hash.is_due(pair[0], horizon);
+        expired += usize::from(was_due);
+        new += usize::from(hash.set(pair[0], pair[1], &limits, hash_key) || was_due);
+    }
+    txn.fields_revived(key, expired);
     txn.changed(key, EventClass::Hash, "hset");
     txn.changed_more(pairs.len() / 2 - 1);
     Ok(new)
+}
+
+/// A field that is about to be changed. One past its date is as good as absent.
+struct Before<T> {
+    value: Option<T>,
+    date: Option<u64>,
+    was_due: bool,
+}
+
+impl<T> Before<T> {
+    /// Reads a field; `parse` says what its text means.
+    fn read(
+        txn: &mut Txn<'_>,
+        key: &[u8],
+        field: &[u8],
+        parse: impl FnOnce(&[u8]) -> Result<T, Fault>,
+    ) -> Result<Self, Fault> {
+        let horizon = txn.horizon();
+        match txn.hash_mut(key)?.and_then(|hash| hash.find(field)) {
+            None => Ok(Self { value: None, date: None, was_due: false }),
+            Some((_, Some(date))) if date < horizon => Ok(Self { value: None, date: None, was_due: true }),
+            Some((text, date)) => Ok(Self { value: Some(parse(&text)?), date, was_due: false }),
+        }
+    }
+
+    /// Gives the field a value; its date stays. Where the command as it came could mean something else on a replay, the
+    /// result is stated in its place.
+    fn replace(
+        &self,
+        txn: &mut Txn<'_>,
+        key: &[u8],
+        field: &[u8],
+        text: &[u8],
+        event: &'static str,
+    ) -> Result<(), Fault> {
+        let (limits, hash_key) = txn.hash_setup(key);
+        let hash = txn.hash_or_new(key)?;
+        match self.date {
+            Some(_) => hash.set_keeping(field, text, &limits, hash_key),
+            None => hash.set(field, text, &limits, hash_key),
+        };
+        txn.fields_revived(key, usize::from(self.was_due));
+        txn.changed(key, EventClass::Hash, event);
+        if let Some(date) = self.date {
+            let date = Digits::of(i64::try_from(date).unwrap_or(i64::MAX));
+            txn.effect_instead(&[b"HSETEX", key, b"PXAT", date.as_bytes(), b"FIELDS", b"1", field, text]);
+        } else if self.was_due {
+            txn.effect_instead(&[b"HSET", key, field, text]);
+        }
+        Ok(())
+    }
 }
 
 const HSET: Command = Command::data("hset", Group::Hash, hset)
@@ -83,12 +141,10 @@ const HSETNX: Command = Command::data("hsetnx", Group::Hash, hsetnx)
 
 fn hsetnx(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     let (key, field, value) = (args.key()?, args.bytes()?, args.bytes()?);
-    let (limits, hash_key) = txn.hash_setup(key);
-    let hash = txn.hash_or_new(key)?;
-    let new = hash.get(field).is_none();
+    let before = Before::read(txn, key, field, |_| Ok(()))?;
+    let new = before.value.is_none();
     if new {
-        hash.set(field, value, &limits, hash_key);
-        txn.changed(key, EventClass::Hash, "hset");
+        before.replace(txn, key, field, value, "hset")?;
     }
     reply.flag(new);
     Ok(Outcome::Done)
@@ -143,14 +199,28 @@ const HDEL: Command = Command::data("hdel", Group::Hash, hdel)
 
 fn hdel(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     let key = args.key()?;
+    let horizon = txn.horizon();
     let Some(hash) = txn.hash_mut(key)? else {
         reply.integer(0);
         return Ok(Outcome::Done);
     };
-    let removed = args.rest().iter().filter(|field| hash.remove(field)).count();
+    let fields = args.rest();
+    // Fields past their dates are not there; the clock will come for them.
+    let alive: Vec<&[u8]>;
+    let hides_some = fields.iter().any(|field| hash.is_due(field, horizon));
+    let named = if hides_some {
+        alive = fields.iter().copied().filter(|field| !hash.is_due(field, horizon)).collect();
+        &alive
+    } else {
+        fields
+    };
+    let removed = named.iter().filter(|field| hash.remove(field)).count();
     if removed > 0 {
         txn.changed(key, EventClass::Hash, "hdel");
         txn.changed_more(removed - 1);
+        if hides_some {
+            txn.effect_instead(&[&[b"HDEL", key], named].concat());
+        }
         txn.drop_if_empty(key);
     }
     reply.count(removed);
@@ -183,7 +253,7 @@ const HLEN: Command = Command::data("hlen", Group::Hash, hlen)
 
 fn hlen(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     let key = args.key()?;
-    reply.count(txn.hash(key)?.map_or(0, Hash::len));
+    reply.count(txn.hash(key)?.map_or(0, LiveHash::len));
     Ok(Outcome::Done)
 }
 
@@ -219,7 +289,7 @@ fn hgetall(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run 
         reply.map(0);
         return Ok(Outcome::Done);
     };
-    reply.map(hash.len());
+    reply.map(hash.visible());
     hash.iter().for_each(|(field, value)| {
         reply.bulk(&field);
         reply.bulk(&value);
@@ -240,8 +310,8 @@ const HKEYS: Command = Command::data("hkeys", Group::Hash, hkeys)
 fn hkeys(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     let key = args.key()?;
     let hash = txn.hash(key)?;
-    reply.array(hash.map_or(0, Hash::len));
-    hash.into_iter().flat_map(Hash::iter).for_each(|(field, _)| reply.bulk(&field));
+    reply.array(hash.map_or(0, LiveHash::visible));
+    hash.into_iter().flat_map(LiveHash::iter).for_each(|(field, _)| reply.bulk(&field));
     Ok(Outcome::Done)
 }
 
@@ -258,8 +328,8 @@ const HVALS: Command = Command::data("hvals", Group::Hash, hvals)
 fn hvals(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     let key = args.key()?;
     let hash = txn.hash(key)?;
-    reply.array(hash.map_or(0, Hash::len));
-    hash.into_iter().flat_map(Hash::iter).for_each(|(_, value)| reply.bulk(&value));
+    reply.array(hash.map_or(0, LiveHash::visible));
+    hash.into_iter().flat_map(LiveHash::iter).for_each(|(_, value)| reply.bulk(&value));
     Ok(Outcome::Done)
 }
 
@@ -275,14 +345,9 @@ const HINCRBY: Command = Command::data("hincrby", Group::Hash, hincrby)
 
 fn hincrby(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     let (key, field, by) = (args.key()?, args.bytes()?, args.integer()?);
-    let (limits, hash_key) = txn.hash_setup(key);
-    let old = match txn.hash_mut(key)?.and_then(|hash| hash.get(field)) {
-        Some(text) => parse_i64(&text).ok_or(Fault::HashNotInteger)?,
-        None => 0,
-    };
-    let new = old.checked_add(by).ok_or(Fault::IncrementOverflow)?;
-    txn.hash_or_new(key)?.set(field, Digits::of(new).as_bytes(), &limits, hash_key);
-    txn.changed(key, EventClass::Hash, "hincrby");
+    let before = Before::read(txn, key, field, |text| parse_i64(text).ok_or(Fault::HashNotInteger))?;
+    let new = before.value.unwrap_or(0).checked_add(by).ok_or(Fault::IncrementOverflow)?;
+    before.replace(txn, key, field, Digits::of(new).as_bytes(), "hincrby")?;
     reply.integer(new);
     Ok(Outcome::Done)
 }
@@ -302,17 +367,15 @@ fn hincrbyfloat(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) ->
     if !by.is_finite() {
         return Err(Fault::other("value is NaN or Infinity"));
     }
-    let (limits, hash_key) = txn.hash_setup(key);
-    let old = match txn.hash_mut(key)?.and_then(|hash| hash.get(field)) {
-        Some(text) => LongDouble::parse(&text).ok_or(Fault::HashNotFloat)?,
-        None => LongDouble::from_f64(0.0),
-    };
+    let before = Before::read(txn, key, field, |text| LongDouble::parse(text).ok_or(Fault::HashNotFloat))?;
+    let old = before.value.unwrap_or(LongDouble::from_f64(0.0));
     let new = old.checked_add(by).filter(|sum| sum.is_finite()).ok_or(Fault::IncrementNotFinite)?;
     let mut text = Vec::new();
     new.format(&mut text);
-    txn.hash_or_new(key)?.set(field, &text, &limits, hash_key);
-    txn.changed(key, EventClass::Hash, "hincrbyfloat");
-    txn.effect(&[b"HSET", key, field, &text]);
+    before.replace(txn, key, field, &text, "hincrbyfloat")?;
+    if before.date.is_none() && !before.was_due {
+        txn.effect(&[b"HSET", key, field, &text]);
+    }
     reply.bulk(&text);
     Ok(Outcome::Done)
 }
@@ -387,9 +450,19 @@ fn hrandfield(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> R
         }
     };
     let elements = if with_values && reply.protocol() == Protocol::V2 { 2 } else { 1 };
-    if count < 0 {
+    let visible = hash.visible();
+    if count < 0 && visible > 0 {
         super::check_reply_size(wanted)?;
         reply.array(wanted * elements);
+        if hash.hides_fields() {
+            // Looking for one that is not hidden may take long; it is done once.
+            let shown: Vec<_> = hash.iter().collect();
+            for _ in 0..wanted {
+                let (field, value) = &shown[rng.usize(..shown.len())];
+                write(reply, field, value);
+            }
+            return Ok(Outcome::Done);
+        }
         for _ in 0..wanted {
             if let Some((field, value)) = hash.sample(&mut rng) {
                 write(reply, &field, &value);
@@ -397,7 +470,7 @@ fn hrandfield(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> R
         }
         return Ok(Outcome::Done);
     }
-    let chosen = super::choose_indices(wanted, hash.len(), &mut rng);
+    let chosen = super::choose_indices(wanted, visible, &mut rng);
     reply.array(chosen.len() * elements);
     for (index, (field, value)) in hash.iter().enumerate() {
         if chosen.contains(&index) {

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::prelude::*;
 use crate::COMPATIBLE_WITH;
-use crate::engine::{ClientId, Engine, Facts, Session};
+use crate::engine::{ClientId, DatabaseSize, Engine, Facts, Session};
 use crate::script::Scripting;
 
 pub(super) const ROWS: &[Command] = &[INFO];
@@ -239,6 +239,7 @@ fn stats(engine: &Engine, facts: &Facts, text: &mut String) {
         "sync_partial_ok": 0,
         "sync_partial_err": 0,
         "expired_keys": data.expired,
+        "expired_fields": data.expired_fields,
         "expired_stale_perc": "0.00",
         "expired_time_cap_reached_count": 0,
         "expire_cycle_cpu_milliseconds": stats.expire_ns / 1_000_000,
@@ -346,7 +347,14 @@ fn cluster(_engine: &Engine, _facts: &Facts, text: &mut String) {
 }
 
 fn keyspace(engine: &Engine, _facts: &Facts, text: &mut String) {
-    for (index, keys, dated, average_ttl) in engine.database_sizes() {
-        line(text, format_args!("db{index}:keys={keys},expires={dated},avg_ttl={average_ttl}"));
+    for size in engine.database_sizes() {
+        let DatabaseSize { index, keys, dated, average_ttl_ms, with_dated_fields } = size;
+        // The last one is named as in Valkey 9.
+        line(
+            text,
+            format_args!(
+                "db{index}:keys={keys},expires={dated},avg_ttl={average_ttl_ms},keys_with_volatile_items={with_dated_fields}"
+            ),
+        );
     }
 }

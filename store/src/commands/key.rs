@@ -137,10 +137,13 @@ fn scan(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
         let next = txn.database().walk(position, |entry| {
             seen += 1;
             let key = entry.key();
+            if !walk.accepts(key) {
+                return;
+            }
             let type_matches = walk.kind.is_none_or(|kind| is_word(kind, ValueType::of(entry.view()).name()));
             if entry.expires_at().is_some_and(|date| date <= now_ms) {
                 expired.push(key.to_vec());
-            } else if walk.accepts(key) && type_matches {
+            } else if type_matches {
                 found.push(key.to_vec());
             }
         });

@@ -58,7 +58,7 @@ impl Breakdown {
             used,
             peak: engine.host.facts().memory_peak.max(used),
             clients,
-            keys: engine.database_sizes().iter().map(|&(_, keys, _, _)| keys as u64).sum(),
+            keys: engine.database_sizes().iter().map(|size| size.keys as u64).sum(),
             databases,
             overhead,
             dataset: used.saturating_sub(overhead),

@@ -18,6 +18,8 @@ mod function;
 mod geo;
 mod geo_search;
 mod hash;
+mod hash_ex;
+mod hash_expiry;
 mod help;
 mod hyperloglog;
 mod info;
@@ -32,6 +34,7 @@ mod object;
 mod prelude;
 mod pubsub;
 mod ranges;
+mod reload;
 mod scan;
 mod script;
 mod server;
@@ -80,6 +83,8 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Command> {
         set::ROWS,
         set_random::ROWS,
         hash::ROWS,
+        hash_ex::ROWS,
+        hash_expiry::ROWS,
         zset::ROWS,
         zset_range::ROWS,
         zset_pop::ROWS,

@@ -118,6 +118,11 @@ const SSUBSCRIBE: Command = Command::system("ssubscribe", Group::Pubsub, ssubscr
     .syntax("shardchannel:s...");
 
 fn ssubscribe(engine: &mut Engine, client: ClientId, args: Args<'_>, reply: &mut Reply<'_>) -> Run {
+    // Who expects one reply for each command cannot do with one for each channel. SUBSCRIBE is allowed for the sake of
+    // old programs.
+    if engine.session_mut(client)?.in_exec {
+        return Err(Fault::other("SSUBSCRIBE isn't allowed for a DENY BLOCKING client"));
+    }
     subscribe_to(engine, client, args, reply, (Scope::Shard, "ssubscribe"))
 }
 

@@ -90,8 +90,9 @@ impl<'a> Pattern<'a> {
         Self { text, parts }
     }
 
-    /// What the pattern leads to for an element.
-    fn look_up(self, txn: &mut Txn<'_>, element: &[u8]) -> Option<Vec<u8>> {
+    /// What the pattern leads to for an element. What is `stored` must not depend on fields that are hidden now, but
+    /// not yet removed: the log repeats the command.
+    fn look_up(self, txn: &mut Txn<'_>, element: &[u8], stored: bool) -> Option<Vec<u8>> {
         if self.text == b"#" {
             return Some(element.to_vec());
         }
@@ -99,7 +100,12 @@ impl<'a> Pattern<'a> {
         let key = [before, element, behind].concat();
         match field {
             None => txn.text(&key).ok()?.map(|text| text.to_vec()),
-            Some(field) => txn.hash(&key).ok()??.get(field).map(|value| value.to_vec()),
+            Some(field) => {
+                if stored {
+                    txn.expire_field_if_due(&key, field).ok()?;
+                }
+                txn.hash(&key).ok()??.get(field).map(|value| value.to_vec())
+            }
         }
     }
 }
@@ -228,7 +234,7 @@ fn sorted(txn: &mut Txn<'_>, key: &[u8], options: &Options<'_>) -> Result<Vec<Ve
         let rank = match by {
             None if alphabetic => Rank::Own,
             None => Rank::Number(number(&element)?),
-            Some(pattern) => match (pattern.look_up(txn, &element), alphabetic) {
+            Some(pattern) => match (pattern.look_up(txn, &element, options.target.is_some()), alphabetic) {
                 (text, true) => Rank::Text(text),
                 (Some(text), false) => Rank::Number(number(&text)?),
                 (None, false) => Rank::Number(0.0),
@@ -253,7 +259,9 @@ fn run(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>, may_store: 
         if options.get.is_empty() {
             output.push(Some(element));
         } else {
-            output.extend(options.get.iter().map(|pattern| pattern.look_up(txn, &element)));
+            output.extend(
+                options.get.iter().map(|pattern| pattern.look_up(txn, &element, options.target.is_some())),
+            );
         }
     }
     let Some(target) = options.target else {

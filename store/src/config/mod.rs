@@ -63,6 +63,8 @@ pub struct Config {
     slower_than: Option<u64>,
     latency_threshold: Option<u64>,
     client_memory: Option<usize>,
+    script_memory: usize,
+    deprecated_api: bool,
     users: Vec<String>,
 }
 
@@ -76,6 +78,8 @@ impl Default for Config {
             slower_than: None,
             latency_threshold: None,
             client_memory: None,
+            script_memory: 0,
+            deprecated_api: false,
             users: Vec::new(),
         };
         config.read_hot();
@@ -159,6 +163,8 @@ impl Config {
         };
         self.client_memory = (bytes > 0).then_some(bytes);
         self.maxmemory = u64::try_from(self.integer("maxmemory")).unwrap_or(0);
+        self.script_memory = self.size("script-memory-limit");
+        self.deprecated_api = self.flag("lua-enable-deprecated-api");
         self.slower_than = u64::try_from(self.integer("slowlog-log-slower-than")).ok();
         self.latency_threshold =
             u64::try_from(self.integer("latency-monitor-threshold")).ok().filter(|&ms| ms > 0);
@@ -199,6 +205,16 @@ impl Config {
     /// The memory limit in bytes; 0 for none.
     pub fn maxmemory(&self) -> u64 {
         self.maxmemory
+    }
+
+    /// How many bytes an interpreter of scripts may take.
+    pub(crate) fn script_memory(&self) -> usize {
+        self.script_memory
+    }
+
+    /// Whether scripts see functions of Lua that are on their way out.
+    pub(crate) fn script_deprecated_api(&self) -> bool {
+        self.deprecated_api
     }
 
     /// Longest string in bytes.

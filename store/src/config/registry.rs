@@ -262,7 +262,7 @@ pub const DIRECTIVES: &[Directive] = &[
     special("save", "").accepted(),
     text("dbfilename", "dump.rdb").protected().accepted(),
     flag("rdbcompression", true),
-    flag("rdbchecksum", true).immutable().accepted(),
+    flag("rdbchecksum", true).immutable(),
     flag("rdb-del-sync-files", false).accepted(),
     flag("rdb-save-incremental-fsync", true).accepted(),
     flag("stop-writes-on-bgsave-error", true).accepted(),

@@ -6,14 +6,25 @@
 
 use super::replay::ReplayState;
 use super::{Engine, EngineOptions, NoHost};
-use crate::keyspace::digest;
+use crate::keyspace::{EntryRef, Value, View, digest};
 use crate::resp::request::{Batch, Parser, RequestLimits};
 use crate::table::Keyed;
 use crate::time::Now;
+use crate::txn::Txn;
 
 /// The second engine.
 pub(super) struct Shadow {
     engine: Box<Engine>,
+}
+
+/// The dates of the fields of a hash, by name. The hash must be filed where the clock will find it.
+fn field_dates(entry: EntryRef<'_>) -> Vec<(Box<[u8]>, u64)> {
+    let View::Hash(hash) = entry.view() else { return Vec::new() };
+    assert_eq!(hash.filed(), hash.next_date(), "a hash is filed under the next date of its fields");
+    let mut dates: Vec<(Box<[u8]>, u64)> =
+        hash.iter_dated().filter_map(|(field, _, date)| Some(((*field).into(), date?))).collect();
+    dates.sort();
+    dates
 }
 
 impl Engine {
@@ -64,8 +75,8 @@ impl Engine {
         for (db, key) in self.data.touched.noted() {
             let mine = self.data.keyspace.db(*db);
             let other = shadow.engine.data.keyspace.db(*db);
-            let print = |found: Option<crate::keyspace::EntryRef<'_>>| {
-                found.map(|entry| (digest::value(entry), entry.expires_at()))
+            let print = |found: Option<EntryRef<'_>>| {
+                found.map(|entry| (digest::value(entry), entry.expires_at(), field_dates(entry)))
             };
             let (a, b) = (print(mine.find(mine.hash(key), key)), print(other.find(other.hash(key), key)));
             if a != b {
@@ -101,6 +112,29 @@ impl Engine {
         if let Some(shadow) = &mut self.shadow {
             // If it cannot be repeated, the first engine says so.
             shadow.engine.replay(now, args).ok();
+        }
+    }
+
+    /// A key of a snapshot that was put in its place is put there on the second engine, too.
+    pub(crate) fn load_on_shadow(&mut self, db: usize, key: &[u8], put: impl FnOnce(&mut Txn<'_>, Value)) {
+        let Some(mut shadow) = self.shadow.take() else { return };
+        let mut txn = shadow.engine.txn(db);
+        let (thresholds, hash_key) = txn.hash_setup(key);
+        let mine = self.data.keyspace.db(db);
+        if let Some(entry) = mine.find(mine.hash(key), key) {
+            let value = Value::duplicate(entry.view(), &thresholds, hash_key);
+            txn.take(key);
+            put(&mut txn, value);
+        }
+        self.shadow = Some(shadow);
+    }
+
+    /// Empties the second engine, which goes on with the same stream of effects.
+    pub(crate) fn empty_shadow(&mut self) {
+        if let Some(shadow) = &mut self.shadow {
+            for db in 0..shadow.engine.data.keyspace.count() {
+                shadow.engine.txn(db).flush(db);
+            }
         }
     }
 

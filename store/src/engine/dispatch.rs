@@ -209,7 +209,10 @@ impl Engine {
     ) -> bool {
         let start = out.len();
         let mut reply = Reply::new(out, context.protocol);
-        let command = match self.check(context, planned.command, args) {
+        let told = self.outputs.len();
+        let checked = self.check(context, planned.command, args);
+        self.hasten_messages(told);
+        let command = match checked {
             Ok(command) => command,
             Err(fault) => {
                 self.refuse(context.client, planned.command, &fault, &mut reply);
@@ -264,20 +267,27 @@ impl Engine {
     /// Takes the reply that begins at `start` away from a client that does not want it.
     pub(super) fn drop_unwanted_reply(&mut self, client: ClientId, start: usize, out: &mut Vec<u8>) {
         if let Some(session) = self.sessions.get_mut(&client) {
+            if session.reply_mode == ReplyMode::On {
+                return;
+            }
             // What confirms a subscription is a message, not a reply.
-            let is_message = session.last_command.is_some_and(|last| last.row.name.ends_with("subscribe"));
-            match session.reply_mode {
-                ReplyMode::Off if is_message && !matches!(out.get(start), None | Some(b'-')) => {}
-                ReplyMode::On => {}
-                ReplyMode::Off => out.truncate(start),
-                ReplyMode::SkipNext => {
-                    out.truncate(start);
-                    session.reply_mode = ReplyMode::Skip;
-                }
-                ReplyMode::Skip => {
-                    out.truncate(start);
-                    session.reply_mode = ReplyMode::On;
-                }
+            let confirms = session.last_command.is_some_and(|last| last.row.name.ends_with("subscribe"));
+            if !confirms || matches!(out.get(start), None | Some(b'-')) {
+                out.truncate(start);
+            }
+            session.reply_mode = match session.reply_mode {
+                ReplyMode::SkipNext => ReplyMode::Skip,
+                ReplyMode::Skip => ReplyMode::On,
+                kept => kept,
+            };
+        }
+    }
+
+    /// What was told since `first`, while room was made for a command, comes before the reply to it.
+    fn hasten_messages(&mut self, first: usize) {
+        for output in self.outputs.iter_mut().skip(first) {
+            if let Output::Push { late, .. } = output {
+                *late = false;
             }
         }
     }
@@ -334,13 +344,15 @@ impl Engine {
     }
 
     pub(super) fn queue_if_multi(&mut self, client: ClientId, command: Callable, args: &[&[u8]]) -> bool {
+        let flags = self.flags_of(command, args);
         let Some(multi) = self.sessions.get_mut(&client).and_then(|session| session.multi.as_mut()) else {
             return false;
         };
         if ["exec", "discard", "multi", "watch", "quit", "reset"].contains(&command.row.name) {
             return false;
         }
-        multi.queue.push(Queued { command, args: args.iter().map(|&arg| arg.into()).collect() });
+        let args = args.iter().map(|&arg| arg.into()).collect();
+        multi.queue.push(Queued { command, flags, args });
         true
     }
 
@@ -352,6 +364,7 @@ impl Engine {
             self.show_to_monitors(client, command, args);
         }
         if self.tracking.clients() > 0 {
+            self.invalidate_so_far();
             self.remember_reads(client, command, args);
         }
         run
@@ -362,6 +375,7 @@ impl Engine {
         let Invocation { client, db, command, args, waking } = *invocation;
         let start = reply.position();
         let dirty_before = self.data.dirty;
+        self.data.restated = false;
         if let Some(session) =
             self.sessions.get_mut(&client).filter(|session| session.reply_mode != ReplyMode::On)
         {
@@ -395,7 +409,8 @@ impl Engine {
         }
         match &run {
             Ok(_) => {
-                if command.row.effect == Effect::Verbatim && self.data.dirty != dirty_before {
+                let verbatim = command.row.effect == Effect::Verbatim && !self.data.restated;
+                if verbatim && self.data.dirty != dirty_before {
                     self.data.feed.effect(db, args);
                 }
             }
@@ -430,10 +445,10 @@ impl Engine {
         self.answer_at_once(run, invocation, reply);
     }
 
-    /// Runs a command of a script of `caller`: what would wait answers at once.
+    /// Runs a command of a script, which `caller` called with the arguments `script`: what would wait answers at once.
     pub(crate) fn invoke_in_script(
         &mut self,
-        caller: ClientId,
+        (caller, script): (ClientId, &[&[u8]]),
         invocation: &Invocation<'_>,
         reply: &mut Reply<'_>,
     ) {
@@ -443,7 +458,8 @@ impl Engine {
             self.show_of_script(db, command, args);
         }
         if self.tracking.clients() > 0 {
-            self.remember_reads(caller, command, args);
+            self.invalidate_so_far();
+            self.remember_reads_of_script(caller, command, script);
         }
         self.answer_at_once(run, invocation, reply);
     }

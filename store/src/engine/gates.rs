@@ -124,7 +124,7 @@ impl Engine {
         let multi = self.sessions.get(&client).and_then(|session| session.multi.as_ref());
         let refused = match multi {
             Some(multi) if command.row.name == "exec" => {
-                multi.queue.iter().any(|queued| queued.command.row.is(flags::DENYOOM))
+                multi.queue.iter().any(|queued| queued.flags & flags::DENYOOM != 0)
             }
             // What is queued takes memory too.
             Some(_) => !["discard", "quit", "reset"].contains(&command.row.name),

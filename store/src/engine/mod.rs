@@ -51,7 +51,7 @@ pub(crate) use pause::Pause;
 pub use replay::ReplayFault;
 pub use session::{ClientId, ConnectionGauges, Peer};
 pub(crate) use session::{Multi, ReplyMode, Session};
-pub use stats::{CommandStats, RateMeter, Stats};
+pub use stats::{CommandStats, DatabaseSize, RateMeter, Stats};
 pub(crate) use tracking::{Tracking, TrackingMode};
 
 use crate::command::{Command, Fault, Index, Outcome, Run};
@@ -124,6 +124,8 @@ pub struct Engine {
     extension: Option<Box<dyn Extension>>,
     /// Scripts and their interpreters; not there while one of them runs.
     pub(crate) scripting: Option<Box<Scripting>>,
+    /// What the last DEBUG RELOAD wrote.
+    pub(crate) kept_snapshot: Vec<u8>,
     /// The script that runs.
     pub(crate) running: Option<Running>,
     /// The time, while a script runs and its own stands still.
@@ -176,6 +178,7 @@ impl Engine {
             idle_looked_at: 0,
             broken: None,
             scripting: Some(Box::default()),
+            kept_snapshot: Vec::new(),
             running: None,
             busy_now: now,
             waiters: Waiters::new(databases, key),
@@ -263,12 +266,18 @@ impl Engine {
         self.waiters.len()
     }
 
-    /// By database that is not empty: its number, keys, keys with a date, and average time to live in milliseconds.
-    pub fn database_sizes(&self) -> Vec<(usize, usize, usize, u64)> {
-        (0..self.data.keyspace.count())
-            .map(|index| (index, self.data.keyspace.db(index)))
+    /// The databases that are not empty.
+    pub fn database_sizes(&self) -> Vec<DatabaseSize> {
+        let databases = (0..self.data.keyspace.count()).map(|index| (index, self.data.keyspace.db(index)));
+        databases
             .filter(|(_, database)| database.len() > 0)
-            .map(|(index, db)| (index, db.len(), db.dated(), db.average_ttl(self.now.wall_ms())))
+            .map(|(index, database)| DatabaseSize {
+                index,
+                keys: database.len(),
+                dated: database.dated(),
+                average_ttl_ms: database.average_ttl(self.now.wall_ms()),
+                with_dated_fields: database.with_dated_fields(),
+            })
             .collect()
     }
 
@@ -396,8 +405,10 @@ impl Engine {
     fn expire_due(&mut self) -> usize {
         let mut expired = 0;
         for db in 0..self.data.keyspace.count() {
-            if self.data.keyspace.db(db).has_dates() {
+            let database = self.data.keyspace.db(db);
+            if database.has_dates() || database.with_dated_fields() > 0 {
                 expired += self.txn(db).expire_due(EXPIRE_PER_TICK);
+                expired += self.txn(db).expire_fields_due(EXPIRE_PER_TICK);
                 self.end_unit();
             }
         }

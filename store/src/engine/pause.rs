@@ -5,10 +5,9 @@
 
 use super::Engine;
 use super::output::Output;
-use super::session::{ClientId, Session};
+use super::session::ClientId;
 use crate::command::flags;
 use crate::command::index::Callable;
-use crate::script::ScriptFlags;
 
 /// A pause.
 #[derive(Clone, Copy, Debug)]
@@ -63,15 +62,10 @@ impl Engine {
     pub(super) fn is_held_back(&self, client: ClientId, command: Callable, args: &[&[u8]]) -> bool {
         let Some(pause) = self.pause else { return false };
         let Some(session) = self.sessions.get(&client) else { return false };
-        // A script may say that it does not write.
-        let promises = || self.flags_of_script(args).is_some_and(ScriptFlags::no_writes);
-        !pause.only_writes || (Self::may_write(session, command) && !promises())
-    }
-
-    fn may_write(session: &Session, command: Callable) -> bool {
-        let mut queued = session.multi.iter().flat_map(|multi| &multi.queue).map(|queued| queued.command);
-        command.row.flags & WRITES != 0
-            || (command.row.name == "exec" && queued.any(|command| command.row.flags & WRITES != 0))
+        let mut queued = session.multi.iter().flat_map(|multi| &multi.queue);
+        !pause.only_writes
+            || self.flags_of(command, args) & WRITES != 0
+            || (command.row.name == "exec" && queued.any(|queued| queued.flags & WRITES != 0))
     }
 
     /// How many clients are held back.

@@ -134,6 +134,8 @@ pub(crate) struct Multi {
 /// A queued command.
 pub(crate) struct Queued {
     pub(crate) command: Callable,
+    /// The flags of the command, or those of the script that it calls, as of then.
+    pub(crate) flags: u32,
     pub(crate) args: Vec<Box<[u8]>>,
 }
 

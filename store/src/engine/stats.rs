@@ -28,6 +28,21 @@ pub struct Stats {
     pub rate: RateMeter,
 }
 
+/// What a database holds.
+#[derive(Clone, Copy, Debug)]
+pub struct DatabaseSize {
+    /// Its number.
+    pub index: usize,
+    /// Keys, those past their date included.
+    pub keys: usize,
+    /// Keys that have a date.
+    pub dated: usize,
+    /// How long those have left on average, in milliseconds.
+    pub average_ttl_ms: u64,
+    /// Hashes of which fields have dates.
+    pub with_dated_fields: usize,
+}
+
 /// Counters of one command.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct CommandStats {

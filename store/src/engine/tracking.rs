@@ -10,12 +10,12 @@ use bytes::Bytes;
 use super::Engine;
 use super::output::Output;
 use super::session::ClientId;
-use crate::command::flags;
 use crate::command::index::Callable;
 use crate::command::keys::Key;
+use crate::command::{Group, flags};
 use crate::hash::{ByteMap, HashKey};
 use crate::resp::reply::{Protocol, Reply};
-use crate::txn::DbKey;
+use crate::txn::{DbKey, Flushed};
 
 /// The channel on which clients of the older protocol hear of changes.
 const CHANNEL: &[u8] = b"__redis__:invalidate";
@@ -50,6 +50,8 @@ pub(crate) struct Tracking {
     items: usize,
     by_prefix: BTreeMap<Box<[u8]>, Listeners>,
     clients: BTreeSet<ClientId>,
+    /// How many of the changes of this unit are told already: keys, and databases as a whole.
+    told: (usize, usize),
 }
 
 impl Tracking {
@@ -59,6 +61,7 @@ impl Tracking {
             items: 0,
             by_prefix: BTreeMap::new(),
             clients: BTreeSet::new(),
+            told: (0, 0),
         }
     }
 
@@ -92,6 +95,8 @@ impl Tracking {
 impl Engine {
     /// A client wants to hear of changes from now on.
     pub(crate) fn start_tracking(&mut self, client: ClientId, mode: TrackingMode) {
+        // What has changed before in the same transaction is no news.
+        self.invalidate_so_far();
         let Some(session) = self.sessions.get_mut(&client) else { return };
         let mut mode = mode;
         if mode.broadcast {
@@ -129,9 +134,25 @@ impl Engine {
         }
     }
 
-    /// A command of a client has run: remembers the keys that it read.
+    /// A command of a client has run: remembers the keys that it read. Of a script only what it calls counts.
     pub(super) fn remember_reads(&mut self, client: ClientId, command: Callable, args: &[&[u8]]) {
-        if !command.row.is(flags::READONLY) || command.row.is(flags::PUBSUB) {
+        if command.row.is(flags::READONLY) && command.row.group != Group::Scripting {
+            self.remember_keys(client, command, args);
+        }
+    }
+
+    /// A command of a script of a client has run: if it reads, the keys that were declared for the script count as
+    /// read.
+    pub(super) fn remember_reads_of_script(&mut self, client: ClientId, read: Callable, script: &[&[u8]]) {
+        if read.row.is(flags::READONLY)
+            && let Some(command) = self.index.resolve(script)
+        {
+            self.remember_keys(client, command, script);
+        }
+    }
+
+    fn remember_keys(&mut self, client: ClientId, command: Callable, args: &[&[u8]]) {
+        if command.row.is(flags::PUBSUB) {
             return;
         }
         let Some(mode) = self.sessions.get(&client).and_then(|session| session.tracking.as_ref()) else {
@@ -171,11 +192,28 @@ impl Engine {
         }
     }
 
-    /// Keys changed: tells whoever wants to know.
-    pub(super) fn invalidate(&mut self, touched: &[DbKey]) {
+    /// Tells readers what has changed in this unit so far, before the command at hand counts as a reader: what a
+    /// transaction reads after it has written stays valid.
+    pub(super) fn invalidate_so_far(&mut self) {
+        let (touched, flushed) = self.data.touched.take();
+        self.invalidate(&touched, &flushed);
+        self.tracking.told = (touched.len(), flushed.len());
+        self.data.touched.give_back(touched, flushed);
+    }
+
+    /// The unit has ended: tells readers what they have not been told.
+    pub(super) fn invalidate_rest(&mut self, touched: &[DbKey], flushed: &[Flushed]) {
+        self.invalidate(touched, flushed);
+        self.tracking.told = (0, 0);
+    }
+
+    fn invalidate(&mut self, touched: &[DbKey], flushed: &[Flushed]) {
         if self.tracking.clients.is_empty() {
             return;
         }
+        let (keys_told, flushed_told) = self.tracking.told;
+        let touched = touched.get(keys_told..).unwrap_or_default();
+        let flushed = flushed.get(flushed_told..).unwrap_or_default();
         let author = self.current_client;
         for (_, key) in touched {
             self.invalidate_key(key, author);
@@ -183,6 +221,9 @@ impl Engine {
         for (prefix, listeners) in &mut self.tracking.by_prefix {
             let matching = touched.iter().map(|(_, key)| key).filter(|key| key.starts_with(prefix));
             listeners.changed.extend(matching.map(|key| (key.clone(), author)));
+        }
+        if flushed.iter().any(|flushed| matches!(flushed, Flushed::Emptied(_))) {
+            self.invalidate_all();
         }
     }
 
@@ -228,7 +269,7 @@ impl Engine {
     }
 
     /// All keys of a database are gone: all that anybody has read is worth nothing.
-    pub(super) fn invalidate_all(&mut self) {
+    fn invalidate_all(&mut self) {
         for client in self.tracking.clients.clone() {
             self.tell(client, None);
         }

@@ -2,6 +2,7 @@
 
 use super::Engine;
 use super::channels::Scope;
+use super::host::LogLevel;
 use crate::txn::{DbKey, Event, Flushed};
 
 impl Engine {
@@ -12,6 +13,9 @@ impl Engine {
         self.data.feed.end_unit();
         if !self.data.events.is_empty() {
             self.publish_events();
+        }
+        if !self.data.notes.is_empty() {
+            self.write_notes();
         }
         if !self.data.expired_reserved.is_empty() {
             self.spread_expired();
@@ -43,12 +47,16 @@ impl Engine {
         for (db, key) in touched {
             self.fail_watchers(*db, key);
         }
-        self.invalidate(touched);
-        if flushed.iter().any(|flushed| matches!(flushed, Flushed::Emptied(_))) {
-            self.invalidate_all();
-        }
+        self.invalidate_rest(touched, flushed);
         if !flushed.is_empty() && !self.loading {
             self.with_extension(|extension, txn| extension.emptied(txn));
+        }
+    }
+
+    fn write_notes(&mut self) {
+        let notes = std::mem::take(&mut self.data.notes);
+        if LogLevel::Verbose >= LogLevel::named(self.config.text("loglevel")) {
+            notes.iter().for_each(|note| self.host.note(LogLevel::Verbose, note.as_bytes()));
         }
     }
 

@@ -1,7 +1,8 @@
 //! The fingerprint of a dataset: DEBUG DIGEST, bit for bit as redis-server 7.0 computes it.
 //!
 //! Source: `computeDatasetDigest` in debug.c of Redis 7.0. Two digests are equal if and only if the datasets are:
-//! independent of encodings and of the order of keys, fields and members, dependent on list order and on dates.
+//! independent of encodings and of the order of keys, fields and members, dependent on list order and on whether keys
+//! have dates. That a field has a date counts as in Redis 7.4, which brought them; Valkey 9 leaves it out.
 
 use sha1::{Digest as _, Sha1};
 
@@ -86,10 +87,13 @@ fn add_value(digest: &mut DatasetDigest, entry: EntryRef<'_>) {
             own.mix(&format_score(score));
             digest.xor(&own.0);
         }),
-        View::Hash(hash) => hash.iter().for_each(|(field, value)| {
+        View::Hash(hash) => hash.iter_dated().for_each(|(field, value, date)| {
             let mut own = DatasetDigest::default();
             own.mix(&field);
             own.mix(&value);
+            if date.is_some() {
+                own.xor(b"!!hexpire!!");
+            }
             digest.xor(&own.0);
         }),
         View::Stream(stream) => stream.range(StreamId::MIN, StreamId::MAX).for_each(|entry| {

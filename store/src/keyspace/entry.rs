@@ -103,13 +103,7 @@ impl Value {
                 });
                 Self::Set(copy)
             }
-            View::Hash(hash) => {
-                let mut copy = Hash::new();
-                hash.iter().for_each(|(field, value)| {
-                    copy.set(&field, &value, limits, key);
-                });
-                Self::Hash(copy)
-            }
+            View::Hash(hash) => Self::Hash(hash.duplicate(limits, key)),
             View::Zset(zset) => {
                 let mut copy = Zset::new();
                 zset.iter_from(0).for_each(|(member, score)| {
@@ -283,6 +277,11 @@ impl Entry {
 
     fn look(&self) -> EntryRef<'_> {
         EntryRef(self.0, PhantomData)
+    }
+
+    /// A look, to change the value in place.
+    pub(super) fn look_mut(&mut self) -> EntryMut<'_> {
+        EntryMut(self.0, PhantomData)
     }
 
     fn header_mut(&mut self) -> &mut Header {

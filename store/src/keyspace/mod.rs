@@ -26,6 +26,8 @@ pub(crate) struct Database {
     dates: BTreeSet<(u64, u64)>,
     /// Sum of all dates, for the average that INFO reports.
     date_sum: u128,
+    /// For every hash of which fields have dates, the next such date and the hash of the key.
+    field_dates: BTreeSet<(u64, u64)>,
 }
 
 impl Keyspace {
@@ -61,7 +63,7 @@ impl Keyspace {
         self.databases.swap(a, b);
     }
 
-    /// The earliest date on which any key expires.
+    /// The earliest date on which any key, or any field of a hash, expires.
     pub(crate) fn next_date(&self) -> Option<u64> {
         self.databases.iter().filter_map(Database::next_date).min()
     }
@@ -74,7 +76,7 @@ impl Keyspace {
 
 impl Database {
     fn new(key: HashKey) -> Self {
-        Self { table: Table::new(key), dates: BTreeSet::new(), date_sum: 0 }
+        Self { table: Table::new(key), dates: BTreeSet::new(), date_sum: 0, field_dates: BTreeSet::new() }
     }
 
     /// How many keys there are, those past their date included.
@@ -125,7 +127,10 @@ impl Database {
     }
 
     /// Adds a key that is known to be absent.
-    fn insert_new(&mut self, hash: u64, entry: Entry, access: u32) {
+    fn insert_new(&mut self, hash: u64, mut entry: Entry, access: u32) {
+        if let ViewMut::Hash(value) = entry.look_mut().into_view() {
+            self.field_dates.extend(value.refile().1.map(|date| (date, hash)));
+        }
         let look = crate::table::Item::view(&entry);
         look.set_access(access);
         if let Some(date) = look.expires_at() {
@@ -141,6 +146,7 @@ impl Database {
             self.insert_new(hash, Entry::text(key, text, mark.date.applied_to(None)), mark.access);
             return false;
         };
+        unfile(&mut self.field_dates, found.view(), hash);
         let old = found.view().expires_at();
         let new = mark.date.applied_to(old);
         let access = found.view().access();
@@ -156,12 +162,17 @@ impl Database {
             self.insert_new(hash, Entry::new(key, value, mark.date.applied_to(None)), mark.access);
             return false;
         };
+        unfile(&mut self.field_dates, found.view(), hash);
         let old = found.view().expires_at();
         let new = mark.date.applied_to(old);
         let access = found.view().access();
+        let is_hash = matches!(value, Value::Hash(_));
         found.update(|entry| entry.set_value(value, new));
         found.view().set_access(if mark.keep_access { access } else { mark.access });
         self.move_date(hash, old, new);
+        if is_hash {
+            self.refile(hash, key);
+        }
         true
     }
 
@@ -184,6 +195,7 @@ impl Database {
     /// Takes a key out.
     pub(crate) fn remove(&mut self, hash: u64, key: &[u8]) -> Option<Entry> {
         let entry = self.table.remove(hash, key)?;
+        unfile(&mut self.field_dates, crate::table::Item::view(&entry), hash);
         if let Some(date) = crate::table::Item::view(&entry).expires_at() {
             self.remove_date(date, hash);
         }
@@ -215,7 +227,38 @@ impl Database {
     }
 
     fn next_date(&self) -> Option<u64> {
-        self.dates.first().map(|&(date, _)| date)
+        let next = |dates: &BTreeSet<(u64, u64)>| dates.first().map(|&(date, _)| date);
+        [next(&self.dates), next(&self.field_dates)].into_iter().flatten().min()
+    }
+
+    /// How many hashes have fields with dates.
+    pub(crate) fn with_dated_fields(&self) -> usize {
+        self.field_dates.len()
+    }
+
+    /// Files the hash at a key under the next date of its fields; to be called whenever that may have changed.
+    pub(crate) fn refile(&mut self, hash: u64, key: &[u8]) {
+        let found = self.occupied(hash, key).map(|found| found.into_mut().into_view());
+        let Some(ViewMut::Hash(value)) = found else { return };
+        let (old, new) = value.refile();
+        if old != new {
+            old.map(|date| self.field_dates.remove(&(date, hash)));
+            self.field_dates.extend(new.map(|date| (date, hash)));
+        }
+    }
+
+    /// The key of the hash that has the earliest due fields, if their date is `now_ms` or earlier.
+    pub(crate) fn first_with_due_fields(&self, now_ms: u64) -> Option<Box<[u8]>> {
+        let &(date, hash) = self.field_dates.first().filter(|&&(date, _)| date <= now_ms)?;
+        let mut found = None;
+        self.table.walk(hash, |entry: EntryRef<'_>| {
+            if let View::Hash(value) = entry.view()
+                && value.filed() == Some(date)
+            {
+                found = Some(entry.key().into());
+            }
+        });
+        found
     }
 
     /// Up to `limit` keys whose date is `now_ms` or earlier, the earliest first.
@@ -223,9 +266,9 @@ impl Database {
         let due = self.dates.iter().take(limit).take_while(|&&(date, _)| date <= now_ms);
         let mut keys = Vec::new();
         for &(date, hash) in due {
-            // The index knows hashes only: whoever has this date in the bucket of this hash is meant.
+            // The index knows hashes only, and a walk visits all of a bucket: whoever has both is meant.
             self.table.walk(hash, |entry: EntryRef<'_>| {
-                if entry.expires_at() == Some(date) {
+                if entry.expires_at() == Some(date) && self.hash(entry.key()) == hash {
                     keys.push(entry.key().into());
                 }
             });
@@ -270,7 +313,18 @@ impl Database {
     /// Bytes taken from the allocator by the dates.
     pub(crate) fn dates_overhead(&self) -> usize {
         // A B-tree of the standard library is about three quarters full.
-        self.dates.len() * size_of::<(u64, u64)>() * 4 / 3
+        (self.dates.len() + self.field_dates.len()) * size_of::<(u64, u64)>() * 4 / 3
+    }
+}
+
+/// Takes a hash that is about to go out of the index of field dates.
+#[inline]
+fn unfile(field_dates: &mut BTreeSet<(u64, u64)>, entry: EntryRef<'_>, hash: u64) {
+    if !field_dates.is_empty()
+        && let View::Hash(value) = entry.view()
+        && let Some(date) = value.filed()
+    {
+        field_dates.remove(&(date, hash));
     }
 }
 

@@ -58,7 +58,6 @@ impl<'a> Cursor<'a> {
     }
 
     /// How many bytes were read.
-    #[cfg(test)]
     pub(crate) fn position(&self) -> usize {
         self.at
     }

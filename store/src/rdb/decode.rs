@@ -204,7 +204,7 @@ fn add_scored(zset: &mut Zset, member: &[u8], score: f64, setup: &Setup) -> Resu
     if before.is_none() { Ok(()) } else { Err(DUPLICATE) }
 }
 
-/// Adds a field. This is the place for dates of fields.
+/// Adds a field, and its date.
 fn add_field(
     hash: &mut Hash,
     field: &[u8],
@@ -212,11 +212,17 @@ fn add_field(
     date: Option<u64>,
     setup: &Setup,
 ) -> Result<(), RdbFault> {
-    if date.is_some() {
-        return Err(RdbFault::FieldDates);
+    if date.is_some_and(|date| i64::try_from(date).is_err()) {
+        return Err(RdbFault::Damaged("a date of a field beyond all dates"));
     }
-    let new = hash.set(field, value, &setup.thresholds, setup.hash_key);
-    if new { Ok(()) } else { Err(RdbFault::Damaged(DUPLICATE)) }
+    if hash.find(field).is_some() {
+        return Err(RdbFault::Damaged(DUPLICATE));
+    }
+    hash.set(field, value, &setup.thresholds, setup.hash_key);
+    if date.is_some() {
+        hash.set_date(field, date, setup.hash_key);
+    }
+    Ok(())
 }
 
 fn read_field(

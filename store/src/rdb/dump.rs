@@ -6,6 +6,8 @@ use crate::keyspace::View;
 
 /// Version and checksum.
 const FOOTER: usize = 10;
+/// Bytes of a dump that are not the body of its value.
+pub(crate) const DUMP_FRAME: usize = 1 + FOOTER;
 
 /// Why bytes are no dump.
 #[derive(Debug, PartialEq, Eq)]

@@ -36,6 +36,7 @@ pub(super) fn type_of(view: View<'_>) -> u8 {
         View::Set(Set::Integers(_)) => types::SET_INTSET,
         View::Set(_) => types::SET,
         View::Hash(Hash::Packed(pack)) if is_listpack(pack) => types::HASH_LISTPACK,
+        View::Hash(hash) if hash.next_date().is_some() => types::HASH_METADATA,
         View::Hash(_) => types::HASH,
         View::Zset(Zset::Packed(pack)) if is_listpack(pack) => types::ZSET_LISTPACK,
         View::Zset(_) => types::ZSET_2,
@@ -65,7 +66,10 @@ pub(super) fn value(view: View<'_>, out: &mut Output) {
         View::Hash(Hash::Packed(pack)) | View::Zset(Zset::Packed(pack)) if is_listpack(pack) => {
             write_pack(pack, out);
         }
-        View::Hash(hash) => write_hash(hash, out),
+        View::Hash(hash) => match hash.next_date() {
+            Some(smallest) => write_dated(hash, smallest, out),
+            None => write_hash(hash, out),
+        },
         View::Zset(zset) => write_zset(zset, out),
         View::Stream(stream) => super::encode_stream::write(stream, out),
     }
@@ -96,6 +100,18 @@ fn write_score(score: f64, listpack: &mut Builder<'_>) {
 fn write_hash(hash: &Hash, out: &mut Output) {
     out.count(hash.len());
     for (field, value) in hash.iter() {
+        out.string(&field);
+        out.string(&value);
+    }
+}
+
+/// The form of Redis 7.4, which older servers refuse rather than forget the dates: before each field how much later
+/// than the smallest date its own is, plus one, or nothing for a field without one.
+fn write_dated(hash: &Hash, smallest: u64, out: &mut Output) {
+    out.raw(&smallest.to_le_bytes());
+    out.count(hash.len());
+    for (field, value, date) in hash.iter_dated() {
+        out.length(date.map_or(0, |date| date.saturating_sub(smallest) + 1));
         out.string(&field);
         out.string(&value);
     }

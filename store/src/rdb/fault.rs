@@ -4,7 +4,7 @@ use std::fmt;
 
 /// Why something cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum RdbFault {
+pub enum RdbFault {
     /// The bytes end before it does.
     Truncated,
     /// A number, a length or a text that cannot be.
@@ -23,8 +23,21 @@ pub(crate) enum RdbFault {
         /// Which type of which module: the nine characters it is known by.
         name: String,
     },
-    /// A hash whose fields have dates.
-    FieldDates,
+    /// A snapshot of a version that is not known; its first bytes.
+    Version(String),
+    /// The checksum is not that of the bytes before it.
+    Checksum {
+        /// What it is.
+        found: u64,
+        /// What it should be.
+        expected: u64,
+    },
+    /// Keys of a database beyond `databases`.
+    Database(u64),
+    /// A key that is there already.
+    DuplicateKey,
+    /// A library of functions that cannot be loaded, and why.
+    Library(String),
 }
 
 impl fmt::Display for RdbFault {
@@ -37,7 +50,15 @@ impl fmt::Display for RdbFault {
             Self::Module { name } => {
                 write!(out, "a value of the module type '{name}', and there are no modules")
             }
-            Self::FieldDates => write!(out, "a hash whose fields expire, which is not supported"),
+            Self::Version(head) => write!(out, "a snapshot of the unknown version '{}'", head.escape_debug()),
+            Self::Checksum { found, expected } => {
+                write!(out, "wrong checksum: {found:016x} instead of {expected:016x}")
+            }
+            Self::Database(number) => {
+                write!(out, "database {number} is beyond those that the directive 'databases' allows")
+            }
+            Self::DuplicateKey => write!(out, "a key that is there already"),
+            Self::Library(reason) => write!(out, "a library of functions cannot be loaded: {reason}"),
         }
     }
 }

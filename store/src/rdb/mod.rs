@@ -8,10 +8,11 @@
 //! Source of the format: rdb.c, listpack.c, ziplist.c, zipmap.c, intset.c and t_stream.c of Redis 7.0; rdb.c of Redis
 //! 8.0 for dates of fields, of Valkey 9.1 for version 80.
 //!
-//! - [`output`] and [`cursor`] write and read lengths and strings; [`lzf`] compresses them, [`crc64`] checks them.
-//! - [`encode`] writes a value, [`decode`] reads one; [`listpack`] does both for the compact form of today,
-//!   [`ziplist`], [`zipmap`] and [`intset`] read those of old.
-//! - [`dump`] is a value on its own, with version and checksum.
+//! - `output` and `cursor` write and read lengths and strings; `lzf` compresses them, `crc64` checks them.
+//! - `encode` writes a value, `decode` reads one; `listpack` does both for the compact form of today, `ziplist`,
+//!   `zipmap` and `intset` read those of old.
+//! - `dump` is a value on its own, with version and checksum.
+//! - `snapshot` is a whole dataset: `writer` and `reader` deal with records, `save` and `load` with an engine.
 //!
 //! Not here: files and sockets (the host's).
 
@@ -25,20 +26,30 @@ mod encode;
 mod encode_stream;
 mod fault;
 mod intset;
+mod library;
 mod listpack;
+mod load;
 mod lzf;
 mod output;
+mod reader;
+mod save;
+mod snapshot;
 #[cfg(test)]
 mod tests;
+mod writer;
 mod ziplist;
 mod zipmap;
 
 pub(crate) use crc64::crc64;
 pub(crate) use cursor::Cursor;
 pub(crate) use decode::{Loaded, Setup};
-pub(crate) use dump::{DumpFault, dump, open as open_dump, read as read_dump, seal};
-pub(crate) use fault::RdbFault;
+pub(crate) use dump::{DUMP_FRAME, DumpFault, dump, open as open_dump, read as read_dump, seal};
+pub use fault::RdbFault;
+pub(crate) use library::{read_library, write_library};
+pub use load::{LoadOptions, LoadedSnapshot, SnapshotFault, SnapshotLoader};
 pub(crate) use output::Output;
+
+pub use save::SnapshotHead;
 
 /// The version that is written.
 pub(crate) const VERSION: u16 = 10;

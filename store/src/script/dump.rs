@@ -2,17 +2,12 @@
 
 use super::library::{Libraries, RestorePolicy};
 use crate::command::Fault;
-use crate::rdb::{Cursor, Output, open_dump, seal};
-
-/// What comes before a library; the newer form is its text alone.
-const FUNCTION: u8 = 246;
-const FUNCTION_TEXT: u8 = 245;
+use crate::rdb::{Cursor, Output, open_dump, read_library, seal, write_library};
 
 /// All libraries as bytes.
 pub(crate) fn write(libraries: &Libraries, out: &mut Output) -> Vec<u8> {
     for library in libraries.iter() {
-        out.raw(&[FUNCTION_TEXT]);
-        out.string(&library.code);
+        write_library(&library.code, out);
     }
     let mut payload = out.take();
     seal(&mut payload);
@@ -44,30 +39,11 @@ pub(crate) fn read(payload: &[u8]) -> Result<Vec<Vec<u8>>, Fault> {
     let mut cursor = Cursor::new(body);
     let mut codes = Vec::new();
     while !cursor.is_at_end() {
-        codes.push(match cursor.byte() {
-            Ok(FUNCTION_TEXT) => text(&mut cursor, "Failed loading library payload")?,
-            Ok(FUNCTION) => old_library(&mut cursor)?,
-            _ => return Err(Fault::other("given type is not a function")),
-        });
+        let library = cursor.byte().ok().and_then(|opcode| read_library(opcode, &mut cursor));
+        let code = library.ok_or_else(|| Fault::other("given type is not a function"))?;
+        codes.push(code.map_err(|(what, _)| Fault::other(format!("Failed loading {what}")))?);
     }
     Ok(codes)
-}
-
-/// A library in the form of the release candidates of 7.0: name, engine, description and text.
-fn old_library(cursor: &mut Cursor<'_>) -> Result<Vec<u8>, Fault> {
-    let name = text(cursor, "Failed loading library name")?;
-    let engine = text(cursor, "Failed loading engine name")?;
-    let described =
-        cursor.length().map_err(|_| Fault::other("Failed loading library description indicator"))?;
-    if described != 0 {
-        text(cursor, "Failed loading library description")?;
-    }
-    let blob = text(cursor, "Failed loading library blob")?;
-    Ok([b"#!", &*engine, b" name=", &*name, b"\n", &*blob].concat())
-}
-
-fn text(cursor: &mut Cursor<'_>, fault: &'static str) -> Result<Vec<u8>, Fault> {
-    cursor.string().map(|written| written.into_vec()).map_err(|_| Fault::other(fault))
 }
 
 #[cfg(test)]

@@ -10,7 +10,8 @@ use super::flags::{ScriptFlags, read_eval_flags};
 use super::run::ready;
 use super::sandbox::Purpose;
 use super::{ScriptCache, Scripting};
-use crate::command::Fault;
+use crate::command::index::Callable;
+use crate::command::{Fault, Group, flags};
 use crate::engine::Engine;
 
 impl Engine {
@@ -23,7 +24,7 @@ impl Engine {
     ) -> Result<(), Fault> {
         let (flags, program) = read_eval_flags(body).map_err(Fault::Raw)?;
         let limit = self.script_memory_limit();
-        let deprecated = self.config().flag("lua-enable-deprecated-api");
+        let deprecated = self.config().script_deprecated_api();
         let sandbox = ready(&mut scripting.eval, Purpose::Eval, limit, deprecated)?;
         let function = sandbox.compile(program, "@user_script").map_err(|message| {
             Fault::Raw([b"Error compiling script (new function): ", &*message].concat())
@@ -96,8 +97,21 @@ impl Engine {
         }
     }
 
+    /// The flags of a command; for one that calls a script which says something about itself, those of the script.
+    pub(crate) fn flags_of(&self, command: Callable, args: &[&[u8]]) -> u32 {
+        let known = command.row.flags;
+        if command.row.group != Group::Scripting {
+            return known;
+        }
+        let Some(script) = self.flags_of_script(args) else { return known };
+        let decided = flags::WRITE | flags::DENYOOM | flags::MAY_REPLICATE;
+        let writes = if script.no_writes() { 0 } else { flags::WRITE };
+        let grows = if script.no_writes() || script.allow_oom() { 0 } else { flags::DENYOOM };
+        known & !decided | writes | grows
+    }
+
     /// What the script that a request calls says about itself, if the request calls one that is known.
-    pub(crate) fn flags_of_script(&self, args: &[&[u8]]) -> Option<ScriptFlags> {
+    fn flags_of_script(&self, args: &[&[u8]]) -> Option<ScriptFlags> {
         let scripting = self.scripting.as_ref()?;
         let (name, script) = (args.first()?.to_ascii_lowercase(), args.get(1)?);
         match &*name {

@@ -386,7 +386,7 @@ impl Engine {
     ) -> Result<Library, Fault> {
         let Metadata { name, program } = read_metadata(code).map_err(Fault::Raw)?;
         let limit = self.script_memory_limit();
-        let deprecated = self.config().flag("lua-enable-deprecated-api");
+        let deprecated = self.config().script_deprecated_api();
         let sandbox = ready(&mut scripting.functions, Purpose::Functions, limit, deprecated)?;
         sandbox.set_stage(true);
         let result = self.run_library(sandbox, &mut scripting.random, program, trusted);

@@ -28,7 +28,6 @@ mod to_lua;
 mod to_reply;
 
 pub(crate) use cache::{Digest, ScriptCache};
-pub(crate) use flags::ScriptFlags;
 pub(crate) use library::{Libraries, Library};
 pub(crate) use run::{Call, Running, Target};
 

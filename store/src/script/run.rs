@@ -154,7 +154,7 @@ impl Run<'_> {
         self.engine.data.feed.set_muted(!self.replicated);
         let mut reply = Reply::new(&mut self.scratch, self.protocol);
         let invocation = Invocation { client: SCRIPT_CLIENT, db: self.db, command, args, waking: None };
-        self.engine.invoke_in_script(self.call.client, &invocation, &mut reply);
+        self.engine.invoke_in_script((self.call.client, self.call.args), &invocation, &mut reply);
         self.engine.data.feed.set_muted(false);
         if (is_system || self.limited)
             && let Some(db) = self.engine.leave_script_session()
@@ -296,7 +296,7 @@ impl Engine {
             _ => {}
         }
         let limit = self.script_memory_limit();
-        let deprecated = self.config().flag("lua-enable-deprecated-api");
+        let deprecated = self.config().script_deprecated_api();
         let Scripting { eval, cache, libraries, random, scratch, allow_all, .. } = scripting;
         let sandbox = ready(eval, Purpose::Eval, limit, deprecated)?;
         let Some(script) = cache.get_mut(digest) else { return Err(Fault::NoScript) };
@@ -339,7 +339,7 @@ impl Engine {
     }
 
     pub(super) fn script_memory_limit(&self) -> usize {
-        self.config().size("script-memory-limit")
+        self.config().script_memory()
     }
 
     /// Whether a script with these flags may run now.

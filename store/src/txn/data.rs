@@ -4,6 +4,7 @@ use super::access::Access;
 use super::{DbKey, Event, EventMask, Feed, Touched};
 use crate::hash::HashKey;
 use crate::keyspace::Keyspace;
+use crate::limits::RESERVED_PACKED_VALUE_MAX;
 use crate::rdb::Output;
 use crate::types::Thresholds;
 
@@ -14,6 +15,8 @@ pub(crate) struct Data {
     pub(crate) rng: fastrand::Rng,
     pub(crate) counters: DataCounters,
     pub(crate) limits: DataLimits,
+    /// The command at hand stated something in place of itself.
+    pub(crate) restated: bool,
     /// Changes since the last snapshot.
     pub(crate) dirty: u64,
     pub(crate) touched: Touched,
@@ -34,6 +37,8 @@ pub(crate) struct Data {
     pub(crate) keys_limited: bool,
     /// Writes values as bytes.
     pub(crate) output: Output,
+    /// Why payloads of the unit that is going on were refused, for the log of the daemon.
+    pub(crate) notes: Vec<String>,
     /// The checksums of dumps are not looked at: DEBUG SET-SKIP-CHECKSUM-VALIDATION.
     pub(crate) trusts_dumps: bool,
 }
@@ -47,6 +52,8 @@ pub struct DataCounters {
     pub misses: u64,
     /// Keys that disappeared because of their date.
     pub expired: u64,
+    /// Fields of hashes that disappeared because of their date.
+    pub expired_fields: u64,
     /// Keys removed to make room.
     pub evicted: u64,
 }
@@ -94,6 +101,7 @@ impl Data {
             rng: fastrand::Rng::with_seed(seed),
             counters: DataCounters::default(),
             limits: DataLimits { thresholds: Thresholds::default(), bulk_max: 512 << 20 },
+            restated: false,
             dirty: 0,
             touched: Touched::new(databases, key),
             events_wanted: EventMask::default(),
@@ -106,8 +114,18 @@ impl Data {
             quiet: false,
             keys_limited: false,
             output: Output::default(),
+            notes: Vec::new(),
             trusts_dumps: false,
         }
+    }
+
+    /// What the hash at a key has to know to grow; see [`super::Txn::hash_setup`].
+    pub(crate) fn hash_setup(&self, key: &[u8]) -> (Thresholds, HashKey) {
+        let mut limits = self.limits.thresholds;
+        if key.starts_with(self.reserved) {
+            limits.hash_value = limits.hash_value.max(RESERVED_PACKED_VALUE_MAX);
+        }
+        (limits, self.keyspace.hash_key())
     }
 
     /// The hash of a key; all databases share one secret, so it is the same in each.

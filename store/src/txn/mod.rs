@@ -9,10 +9,11 @@ mod access;
 mod data;
 mod event;
 mod feed;
+mod fields;
 mod touched;
 mod write;
 
-pub(crate) use access::AccessMode;
+pub(crate) use access::{Access, AccessMode};
 pub(crate) use data::Data;
 pub use data::DataCounters;
 pub use event::EventClass;
@@ -24,11 +25,10 @@ pub use write::Expiry;
 use crate::command::Fault;
 use crate::hash::HashKey;
 use crate::keyspace::{Database, EntryRef, View};
-use crate::limits::RESERVED_PACKED_VALUE_MAX;
 use crate::table::Keyed;
 use crate::time::Now;
 use crate::types::Thresholds;
-use crate::types::hash::Hash;
+use crate::types::hash::LiveHash;
 use crate::types::list::List;
 use crate::types::set::Set;
 use crate::types::stream::Stream;
@@ -261,14 +261,15 @@ impl<'a> Txn<'a> {
         }
     }
 
-    /// The hash at a key.
+    /// The hash at a key, without the fields whose dates have passed.
     ///
     /// # Errors
     /// The key holds another type.
-    pub(crate) fn hash(&mut self, key: &[u8]) -> Result<Option<&Hash>, Fault> {
+    pub(crate) fn hash(&mut self, key: &[u8]) -> Result<Option<LiveHash<'_>>, Fault> {
+        let horizon = self.horizon();
         match self.entry_for_reading(key).map(EntryRef::view) {
             None => Ok(None),
-            Some(View::Hash(hash)) => Ok(Some(hash)),
+            Some(View::Hash(hash)) => Ok(Some(LiveHash::new(hash, horizon))),
             Some(_) => Err(Fault::WrongType),
         }
     }
@@ -334,11 +335,7 @@ impl<'a> Txn<'a> {
     /// What the hash at a key has to know to grow. Hashes of the extension have few fields and stay packed with longer
     /// values: as tables they would take three times the room.
     pub(crate) fn hash_setup(&self, key: &[u8]) -> (Thresholds, HashKey) {
-        let (mut limits, hash_key) = self.table_setup();
-        if key.starts_with(self.data.reserved) {
-            limits.hash_value = limits.hash_value.max(RESERVED_PACKED_VALUE_MAX);
-        }
-        (limits, hash_key)
+        self.data.hash_setup(key)
     }
 
     /// The value of a field of a hash, for an extension.

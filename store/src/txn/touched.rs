@@ -119,6 +119,11 @@ impl Touched {
         self.keys.is_empty() && self.flushed.is_empty()
     }
 
+    /// Gives back what was taken, to be taken again.
+    pub(crate) fn give_back(&mut self, keys: Vec<DbKey>, flushed: Vec<Flushed>) {
+        (self.keys, self.flushed) = (keys, flushed);
+    }
+
     /// What was noted since the last call.
     pub(crate) fn take(&mut self) -> (Vec<DbKey>, Vec<Flushed>) {
         (std::mem::take(&mut self.keys), std::mem::take(&mut self.flushed))

@@ -8,6 +8,7 @@ use super::touched::Flushed;
 use super::{AccessMode, Event, EventClass, Origin, Txn};
 use crate::command::Fault;
 use crate::keyspace::{DateChange, Entry, Mark, Value, ViewMut};
+use crate::limits::NOTES_PER_UNIT;
 use crate::number::Digits;
 use crate::thin::Thin;
 use crate::types::hash::Hash;
@@ -57,6 +58,16 @@ impl Txn<'_> {
         self.data.dirty += 1;
         self.data.touched.touch(self.db, key);
         self.event(key, class, event);
+        if class == EventClass::Hash && self.database().with_dated_fields() > 0 {
+            self.refile(key);
+        }
+    }
+
+    /// Notes for the log of the daemon what a client is told in few words only.
+    pub(crate) fn note(&mut self, text: String) {
+        if self.data.notes.len() < NOTES_PER_UNIT {
+            self.data.notes.push(text);
+        }
     }
 
     /// Counts further changes of the same kind: each member of an SADD is one.
@@ -147,6 +158,13 @@ impl Txn<'_> {
         if !self.data.keyspace.db_mut(self.db).set_value(hash, key, value, mark) {
             self.event(key, EventClass::New, "new");
         }
+    }
+
+    /// Puts a key of a snapshot in its place, where no key is. Nobody is told: it was there before.
+    pub(crate) fn load(&mut self, key: &[u8], value: Value, date: Option<u64>) {
+        let hash = self.hash_for_write(key);
+        let mark = self.mark(date.map_or(Expiry::Never, Expiry::At));
+        self.data.keyspace.db_mut(self.db).set_value(hash, key, value, mark);
     }
 
     /// Notes for how long a key was not used, or how often it is, as far as that is known and noted at all.

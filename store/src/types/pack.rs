@@ -112,7 +112,8 @@ impl<'a> Encoded<'a> {
         }
     }
 
-    fn integer(value: i64) -> Self {
+    /// Encodes an integer.
+    pub(crate) fn integer(value: i64) -> Self {
         let mut head = [0; 9];
         if (0..32).contains(&value) {
             head[0] = SMALL_INTEGER | value as u8;
@@ -233,6 +234,11 @@ impl Pack {
     /// The encoded bytes from `at` on.
     pub(crate) fn from(&self, at: usize) -> &[u8] {
         &self.data.bytes()[at..]
+    }
+
+    /// Gives back room that is not used, if that is worth an allocation.
+    pub(crate) fn shrink(&mut self) {
+        self.data.shrink();
     }
 
     /// Where the first element begins.

@@ -86,7 +86,10 @@ impl World {
         self.wall_set_ms = 0;
         self.began = now;
         let moment = self.moment(0, stream.len() as u64);
+        // Seed 677: somebody had a token of a database that was emptied, whose counters began again, and it fitted.
+        let emptied = self.model.emptied.clone();
         self.observe(moment, Event::Started);
+        self.forget_tokens(|db| emptied.contains(&db));
         self.note_fires(&stream);
         self.history.extend_from_slice(&stream);
         self.note(&format!("started with {} bytes of log, cut {:?}", self.base, self.server.loaded.1));
@@ -115,14 +118,19 @@ impl World {
         self.fires.retain(|_, offset| *offset < kept);
         self.fold_again(kept);
         if power {
-            let Self { guests, model, .. } = self;
-            for guest in guests {
-                let db = guest.db;
-                guest.actor.forget_tokens(
-                    |id, token| model.jobs.get(&(db, id.to_owned())).is_some_and(|job| job.token >= token),
-                    |token| model.lock_tokens.get(&db).is_some_and(|&highest| highest >= token),
-                );
-            }
+            self.forget_tokens(|_| true);
+        }
+    }
+
+    /// Guests of these databases forget tokens that may be given out again.
+    fn forget_tokens(&mut self, concerns: impl Fn(usize) -> bool) {
+        let Self { guests, model, .. } = self;
+        for guest in guests.iter_mut().filter(|guest| concerns(guest.db)) {
+            let db = guest.db;
+            guest.actor.forget_tokens(
+                |id, token| model.jobs.get(&(db, id.to_owned())).is_some_and(|job| job.token >= token),
+                |token| model.lock_tokens.get(&db).is_some_and(|&highest| highest >= token),
+            );
         }
     }
 

@@ -1,8 +1,20 @@
-//! Hashes: fields with values.
+//! Hashes: fields with values, and dates on which fields are gone.
+//!
+//! Most hashes have no such dates, and pay nothing for the possibility: a hash takes another form with its first date.
+//! Law: a field past its date is there until somebody removes it. [`Hash`] knows no time and shows everything;
+//! [`LiveHash`] shows what clients may see.
+
+mod dated;
+mod dates;
+mod field;
+mod live;
+
+pub(crate) use dated::{Dated, DatedPair};
+pub(crate) use field::{Field, FieldRef};
+pub(crate) use live::LiveHash;
 
 use crate::hash::HashKey;
 use crate::table::{Keyed, Table};
-use crate::thin::{Thin, ThinRef};
 use crate::types::Thresholds;
 use crate::types::pack::{ELEMENTS_MAX, Element, Elements, Encoded, PAIRS_MAX, Pack};
 use crate::types::text::{Scalar, Text};
@@ -13,44 +25,37 @@ pub(crate) enum Hash {
     Packed(Pack),
     /// Indexed by field.
     Table(Box<Table<Field>>),
+    /// Fields of it have dates, or had some.
+    Dated(Box<Dated>),
 }
 
-/// A field and its value in one allocation; the header is the length of the field.
-pub(crate) struct Field(Thin<u32>);
+/// A field and its value.
+pub(crate) type TextPair<'a> = (Text<'a>, Text<'a>);
 
-/// A look at a field.
-#[derive(Clone, Copy)]
-pub(crate) struct FieldRef<'a>(ThinRef<'a, u32>);
-
-impl Field {
-    fn new(field: &[u8], value: &[u8]) -> Self {
-        let mut bytes = Thin::with_capacity(field.len() as u32, field.len() + value.len());
-        bytes.extend(field);
-        bytes.extend(value);
-        Self(bytes)
-    }
-
-    fn set_value(&mut self, value: &[u8]) {
-        let field = self.0.head() as usize;
-        let old = self.0.len() - field;
-        self.0.splice(field, old, &[value]);
-        self.0.shrink();
-    }
+fn look(field: FieldRef<'_>) -> TextPair<'_> {
+    (Text::Bytes(field.key()), Text::Bytes(field.value()))
 }
 
-impl<'a> FieldRef<'a> {
-    fn value(self) -> &'a [u8] {
-        &self.0.bytes()[self.0.head() as usize..]
+/// A table of fields without dates.
+fn indexed<'a>(pairs: impl Iterator<Item = TextPair<'a>>, key: HashKey) -> Table<Field> {
+    let mut table = Table::new(key);
+    for (field, value) in pairs {
+        let hash = table.hash(&field);
+        table.insert_new(hash, Field::new(&field, &value, None));
     }
+    table
 }
 
-impl<'a> Keyed<'a> for FieldRef<'a> {
-    fn key(self) -> &'a [u8] {
-        &self.0.bytes()[..self.0.head() as usize]
+/// Sets a field, whose date stays; says whether it is new.
+fn set_in_table(table: &mut Table<Field>, field: &[u8], value: &[u8]) -> bool {
+    let hash = table.hash(field);
+    if let Some(mut found) = table.find_mut(hash, field) {
+        found.update(|item| item.set_value(value));
+        return false;
     }
+    table.insert_new(hash, Field::new(field, value, None));
+    true
 }
-
-crate::table::thin_item!(Field(Thin<u32>), FieldRef);
 
 impl Hash {
     /// An empty hash.
@@ -58,19 +63,20 @@ impl Hash {
         Self::Packed(Pack::new())
     }
 
-    /// How many fields there are.
+    /// How many fields there are, those past their dates included.
     pub(crate) fn len(&self) -> usize {
         match self {
             Self::Packed(pack) => pack.len() / 2,
             Self::Table(table) => table.len(),
+            Self::Dated(dated) => dated.len(),
         }
     }
 
-    /// The name OBJECT ENCODING reports.
+    /// The name OBJECT ENCODING reports: with dates, the one that Valkey 9 gives such hashes.
     pub(crate) fn encoding(&self) -> &'static str {
         match self {
             Self::Packed(_) => "listpack",
-            Self::Table(_) => "hashtable",
+            Self::Table(_) | Self::Dated(_) => "hashtable",
         }
     }
 
@@ -85,6 +91,7 @@ impl Hash {
             Self::Table(table) => {
                 table.find(table.hash(field), field).map(|found| Text::Bytes(found.value()))
             }
+            Self::Dated(dated) => dated.find(field).map(|(value, _)| value),
         }
     }
 
@@ -107,8 +114,33 @@ impl Hash {
         values
     }
 
-    /// Sets `field`; says whether it is new.
+    /// The value of `field`, and its date.
+    pub(crate) fn find(&self, field: &[u8]) -> Option<(Text<'_>, Option<u64>)> {
+        match self {
+            Self::Packed(_) | Self::Table(_) => self.get(field).map(|value| (value, None)),
+            Self::Dated(dated) => dated.find(field),
+        }
+    }
+
+    /// Sets `field`, which has no date afterwards; says whether it is new.
     pub(crate) fn set(&mut self, field: &[u8], value: &[u8], limits: &Thresholds, key: HashKey) -> bool {
+        let new = self.set_keeping(field, value, limits, key);
+        if let Self::Dated(dated) = self
+            && !new
+        {
+            dated.set_date(field, None);
+        }
+        new
+    }
+
+    /// Sets `field`, whose date stays; says whether it is new.
+    pub(crate) fn set_keeping(
+        &mut self,
+        field: &[u8],
+        value: &[u8],
+        limits: &Thresholds,
+        key: HashKey,
+    ) -> bool {
         if let Self::Packed(pack) = self {
             if field.len().max(value.len()) <= limits.hash_value {
                 if let Some(at) = pack.find(&Encoded::text(field), 2) {
@@ -122,16 +154,13 @@ impl Hash {
                     return true;
                 }
             }
-            self.index(key);
+            *self = Self::Table(Box::new(indexed(Pairs(pack.iter()), key)));
         }
-        let Self::Table(table) = self else { return false };
-        let hash = table.hash(field);
-        if let Some(mut found) = table.find_mut(hash, field) {
-            found.update(|item| item.set_value(value));
-            return false;
+        match self {
+            Self::Packed(_) => false,
+            Self::Table(table) => set_in_table(table, field, value),
+            Self::Dated(dated) => dated.set(field, value, limits, key),
         }
-        table.insert_new(hash, Field::new(field, value));
-        true
     }
 
     /// Sets fields, none of them twice: as [`Self::set`] for each, in one walk while the hash is packed.
@@ -155,6 +184,26 @@ impl Hash {
         }
     }
 
+    /// Gives `field` a date, or takes it away; says whether the field is there.
+    pub(crate) fn set_date(&mut self, field: &[u8], date: Option<u64>, key: HashKey) -> bool {
+        if !matches!(self, Self::Dated(_)) {
+            let found = self.get(field).is_some();
+            if !found || date.is_none() {
+                return found;
+            }
+            let dated = match std::mem::replace(self, Self::new()) {
+                Self::Packed(pack) => Dated::from_pairs(&pack, key),
+                Self::Table(table) => Dated::from_table(*table),
+                Self::Dated(dated) => *dated,
+            };
+            *self = Self::Dated(Box::new(dated));
+        }
+        match self {
+            Self::Dated(dated) => dated.set_date(field, date),
+            Self::Packed(_) | Self::Table(_) => false,
+        }
+    }
+
     /// Removes `field`; says whether it was there.
     pub(crate) fn remove(&mut self, field: &[u8]) -> bool {
         match self {
@@ -166,63 +215,101 @@ impl Hash {
                 found.is_some()
             }
             Self::Table(table) => table.remove(table.hash(field), field).is_some(),
+            Self::Dated(dated) => dated.remove(field),
         }
     }
 
-    fn index(&mut self, key: HashKey) {
-        let mut table = Table::new(key);
-        for (field, value) in self.iter() {
-            let hash = table.hash(&field);
-            table.insert_new(hash, Field::new(&field, &value));
+    /// A copy that shares nothing with it.
+    pub(crate) fn duplicate(&self, limits: &Thresholds, key: HashKey) -> Self {
+        if let Self::Dated(dated) = self {
+            return Self::Dated(Box::new(dated.duplicate(key)));
         }
-        *self = Self::Table(Box::new(table));
+        let mut copy = Self::new();
+        self.iter().for_each(|(field, value)| {
+            copy.set(&field, &value, limits, key);
+        });
+        copy
+    }
+
+    /// Whether `field` is there and its date lies before `horizon`.
+    pub(crate) fn is_due(&self, field: &[u8], horizon: u64) -> bool {
+        match self {
+            Self::Packed(_) | Self::Table(_) => false,
+            Self::Dated(dated) => {
+                let date = dated.find(field).and_then(|(_, date)| date);
+                date.is_some_and(|date| date < horizon)
+            }
+        }
+    }
+
+    /// The next date on which a field is gone.
+    pub(crate) fn next_date(&self) -> Option<u64> {
+        match self {
+            Self::Packed(_) | Self::Table(_) => None,
+            Self::Dated(dated) => dated.next_date(),
+        }
+    }
+
+    /// Up to `limit` fields whose dates lie before `horizon`.
+    pub(crate) fn due(&self, horizon: u64, limit: usize) -> Vec<Box<[u8]>> {
+        match self {
+            Self::Packed(_) | Self::Table(_) => Vec::new(),
+            Self::Dated(dated) => dated.due(horizon, limit),
+        }
+    }
+
+    /// The date under which the keyspace has filed the hash, to find it when its fields are due.
+    pub(crate) fn filed(&self) -> Option<u64> {
+        match self {
+            Self::Packed(_) | Self::Table(_) => None,
+            Self::Dated(dated) => dated.filed(),
+        }
+    }
+
+    /// Notes that the keyspace files the hash under its next date from now on; returns the date before, and this one.
+    pub(crate) fn refile(&mut self) -> (Option<u64>, Option<u64>) {
+        match self {
+            Self::Packed(_) | Self::Table(_) => (None, None),
+            Self::Dated(dated) => dated.refile(),
+        }
     }
 
     /// All fields with their values.
-    pub(crate) fn iter(&self) -> Box<dyn Iterator<Item = (Text<'_>, Text<'_>)> + '_> {
+    pub(crate) fn iter(&self) -> Box<dyn Iterator<Item = TextPair<'_>> + '_> {
         match self {
             Self::Packed(pack) => Box::new(Pairs(pack.iter())),
-            Self::Table(table) => {
-                Box::new(table.iter().map(|item| (Text::Bytes(item.key()), Text::Bytes(item.value()))))
-            }
+            Self::Table(table) => Box::new(table.iter().map(look)),
+            Self::Dated(dated) => Box::new(dated.iter().map(|(field, value, _)| (field, value))),
         }
     }
 
-    /// Visits all fields with their values, as they are stored.
-    pub(crate) fn for_each_scalar(&self, mut visit: impl FnMut(Scalar<'_>, Scalar<'_>)) {
+    /// All fields with their values and dates.
+    pub(crate) fn iter_dated(&self) -> Box<dyn Iterator<Item = DatedPair<'_>> + '_> {
         match self {
-            Self::Packed(pack) => {
-                let mut elements = pack.iter();
-                while let (Some(field), Some(value)) = (elements.next(), elements.next()) {
-                    visit(field.scalar(), value.scalar());
-                }
+            Self::Packed(_) | Self::Table(_) => {
+                Box::new(self.iter().map(|(field, value)| (field, value, None)))
             }
-            Self::Table(table) => table
-                .iter()
-                .for_each(|item: FieldRef<'_>| visit(Scalar::Bytes(item.key()), Scalar::Bytes(item.value()))),
+            Self::Dated(dated) => dated.iter(),
         }
     }
 
-    /// Visits the fields at `position` of a walk and says where it goes on; see [`Table::walk`]. A packed hash is
-    /// visited at once.
-    pub(crate) fn walk<'a>(
-        &'a self,
-        position: u64,
-        mut visit: impl FnMut(Text<'a>, Text<'a>),
-    ) -> Option<u64> {
+    /// Visits the fields at `position` of a walk, with their values and dates, and says where it goes on; see
+    /// [`Table::walk`]. A packed hash is visited at once.
+    pub(crate) fn walk<'a>(&'a self, position: u64, mut visit: impl FnMut(DatedPair<'a>)) -> Option<u64> {
         match self {
             Self::Packed(pack) => {
-                Pairs(pack.iter()).for_each(|(field, value)| visit(field, value));
+                Pairs(pack.iter()).for_each(|(field, value)| visit((field, value, None)));
                 None
             }
             Self::Table(table) => table.walk(position, |item: FieldRef<'a>| {
-                visit(Text::Bytes(item.key()), Text::Bytes(item.value()));
+                visit((Text::Bytes(item.key()), Text::Bytes(item.value()), None));
             }),
+            Self::Dated(dated) => dated.walk(position, visit),
         }
     }
 
     /// A field chosen with equal chances for all, of a hash that is not empty.
-    pub(crate) fn sample(&self, rng: &mut fastrand::Rng) -> Option<(Text<'_>, Text<'_>)> {
+    pub(crate) fn sample(&self, rng: &mut fastrand::Rng) -> Option<TextPair<'_>> {
         match self {
             Self::Packed(pack) if pack.len() > 0 => {
                 let at = pack.offset_of(2 * rng.usize(..pack.len() / 2));
@@ -230,9 +317,8 @@ impl Hash {
                 Some((field.text(), value.text()))
             }
             Self::Packed(_) => None,
-            Self::Table(table) => {
-                table.sample(rng).map(|item| (Text::Bytes(item.key()), Text::Bytes(item.value())))
-            }
+            Self::Table(table) => table.sample(rng).map(look),
+            Self::Dated(dated) => dated.sample(rng),
         }
     }
 
@@ -244,6 +330,7 @@ impl Hash {
                 table.footprint()
                     + super::extrapolate(table.iter().map(|i| i.footprint()), samples, table.len())
             }
+            Self::Dated(dated) => dated.footprint(samples),
         }
     }
 }
@@ -252,9 +339,9 @@ impl Hash {
 struct Pairs<'a>(Elements<'a>);
 
 impl<'a> Iterator for Pairs<'a> {
-    type Item = (Text<'a>, Text<'a>);
+    type Item = TextPair<'a>;
 
-    fn next(&mut self) -> Option<Self::Item> {
+    fn next(&mut self) -> Option<TextPair<'a>> {
         let field = self.0.next()?;
         self.0.next().map(|value: Element<'a>| (field.text(), value.text()))
     }

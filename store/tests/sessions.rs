@@ -1,0 +1,188 @@
+//! What clients see of each other and of themselves: messages between replies, pauses, dates, transactions.
+#![expect(clippy::unwrap_used, reason = "a test ends when something is missing")]
+
+use pbj_store::config::Config;
+use pbj_store::engine::{ClientId, Engine, EngineOptions, NoHost, Output, Peer, Requests};
+use pbj_store::resp::reply::write_command;
+use pbj_store::resp::request::{Batch, Parser, RequestLimits};
+use pbj_store::time::Now;
+
+const NOW: Now = Now { wall_us: 1_798_761_600_000_000, mono_ms: 5_000_000 };
+
+/// An engine, a client of it, and the time.
+struct World {
+    engine: Engine,
+    client: ClientId,
+    now: Now,
+}
+
+impl World {
+    fn new() -> Self {
+        let config = Config::default();
+        let mut engine =
+            Engine::new(EngineOptions { config, seed: 7, extension: None, host: Box::new(NoHost), now: NOW });
+        engine.set_feed_wanted(true);
+        #[cfg(debug_assertions)]
+        engine.check_effects_from_now_on();
+        let client = engine.connect(NOW, Peer::default());
+        Self { engine, client, now: NOW }
+    }
+
+    fn connect(&mut self) -> ClientId {
+        self.engine.connect(self.now, Peer::default())
+    }
+
+    /// What the client gets at once for a request, lines apart by blanks.
+    fn call(&mut self, request: &str) -> String {
+        self.call_as(self.client, request)
+    }
+
+    fn call_as(&mut self, client: ClientId, request: &str) -> String {
+        let words: Vec<&[u8]> = request.split(' ').map(str::as_bytes).collect();
+        self.call_words(client, &words)
+    }
+
+    fn call_words(&mut self, client: ClientId, words: &[&[u8]]) -> String {
+        let (mut bytes, mut out) = (Vec::new(), Vec::new());
+        write_command(&mut bytes, words);
+        let (mut parser, mut batch) = (Parser::default(), Batch::default());
+        let limits = RequestLimits { bulk_max: 1 << 30, authenticated: true };
+        parser.parse(&bytes, limits, &mut batch).unwrap();
+        self.engine.execute(self.now, client, &Requests::new(&batch, &bytes), &mut out);
+        readable(&out)
+    }
+
+    fn eval(&mut self, client: ClientId, script: &str, keys: &[&str]) -> String {
+        let count = keys.len().to_string();
+        let mut words: Vec<&[u8]> = vec![b"EVAL", script.as_bytes(), count.as_bytes()];
+        words.extend(keys.iter().map(|key| key.as_bytes()));
+        self.call_words(client, &words)
+    }
+
+    fn pass(&mut self, ms: u64) {
+        self.now = Now { wall_us: self.now.wall_us + 1000 * ms, mono_ms: self.now.mono_ms + ms };
+        self.engine.tick(self.now);
+    }
+
+    /// The messages for a client since the last call.
+    fn messages(&mut self, client: ClientId) -> Vec<String> {
+        let outputs = self.engine.take_outputs().into_iter();
+        outputs
+            .filter_map(|output| match output {
+                Output::Push { client: to, bytes, .. } if to == client => Some(readable(&bytes)),
+                _ => None,
+            })
+            .collect()
+    }
+}
+
+fn readable(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).replace("\r\n", " ").trim_end().to_owned()
+}
+
+#[test]
+fn keys_that_share_a_bucket_and_a_date_go_once() {
+    let mut world = World::new();
+    for key in 0..200 {
+        world.call(&format!("SET key:{key} x PX 50"));
+    }
+    world.engine.fetch_frames(Vec::new());
+    world.pass(60);
+    assert_eq!(world.engine.data_counters().expired, 200);
+    let frames = String::from_utf8(world.engine.fetch_frames(Vec::new())).unwrap();
+    assert_eq!(frames.matches("DEL").count(), 200);
+}
+
+#[test]
+fn confirmations_of_subscriptions_are_messages() {
+    let mut world = World::new();
+    assert_eq!(world.call("CLIENT REPLY SKIP"), "");
+    assert_eq!(world.call("SUBSCRIBE c"), "*3 $9 subscribe $1 c :1");
+    assert_eq!(world.call("PING"), "*2 $4 pong $0", "only one reply is skipped");
+    assert_eq!(world.call("UNSUBSCRIBE"), "*3 $11 unsubscribe $1 c :0");
+    world.call("CLIENT REPLY SKIP");
+    assert_eq!(world.call("SUBSCRIBE"), "", "errors are replies");
+}
+
+#[test]
+fn a_script_that_reads_has_read_the_keys_it_declared() {
+    let mut world = World::new();
+    let (reader, writer) = (world.client, world.connect());
+    world.call("HELLO 3");
+    world.call("CLIENT TRACKING ON");
+    world.eval(reader, "redis.call('set', 'x', 1)", &["a"]);
+    world.call_as(writer, "SET a 1");
+    assert!(world.messages(reader).is_empty(), "it has read nothing");
+    world.eval(reader, "redis.call('get', 'other')", &["a", "b"]);
+    world.call_as(writer, "SET other 1");
+    assert!(world.messages(reader).is_empty(), "it did not declare that key");
+    world.call_as(writer, "MSET a 1 b 1");
+    let told = world.messages(reader);
+    assert_eq!(told, [">2 $10 invalidate *1 $1 a", ">2 $10 invalidate *1 $1 b"]);
+    world.call_words(reader, &[b"EVAL_RO", b"return redis.call('ping')", b"1", b"a"]);
+    world.call_as(writer, "SET a 2");
+    assert!(world.messages(reader).is_empty(), "a script that may read need not");
+}
+
+#[test]
+fn what_a_transaction_reads_after_it_wrote_stays_valid() {
+    let mut world = World::new();
+    world.call("HELLO 3");
+    world.call("CLIENT TRACKING ON");
+    for request in ["MULTI", "SET a 1", "GET a"] {
+        world.call(request);
+    }
+    assert_eq!(world.call("EXEC"), "*2 +OK $1 1");
+    world.call("MULTI");
+    world.call("GET a");
+    world.call("SET a 2");
+    let reply = world.call("EXEC");
+    assert_eq!(reply, "*2 $1 1 +OK >2 $10 invalidate *1 $1 a", "but what it wrote after it read does not");
+    world.call("CLIENT TRACKING OFF");
+    for request in ["WATCH b", "MULTI", "SET b 1", "CLIENT TRACKING ON BCAST"] {
+        world.call(request);
+    }
+    assert_eq!(world.call("EXEC"), "*2 +OK +OK", "nor is what changed before it asked");
+}
+
+#[test]
+fn a_pause_of_writes_lets_scripts_through_that_promise_to_read() {
+    let mut world = World::new();
+    let (other, third) = (world.connect(), world.connect());
+    let promise = "#!lua flags=no-writes\nreturn 1";
+    world.call_as(third, "MULTI");
+    world.eval(third, "return 1", &[]);
+    world.call_as(other, "CLIENT PAUSE 1000 WRITE");
+    assert_eq!(world.eval(world.client, promise, &[]), ":1");
+    world.call("MULTI");
+    world.eval(world.client, promise, &[]);
+    assert_eq!(world.call("EXEC"), "*1 :1");
+    assert_eq!(world.call_as(third, "EXEC"), "", "who promises nothing waits");
+    world.call_as(other, "CLIENT UNPAUSE");
+    assert_eq!(world.call_as(third, "EXEC"), "*1 :1");
+}
+
+#[test]
+fn who_expects_one_reply_for_a_command_cannot_listen_to_shards() {
+    let mut world = World::new();
+    world.call("MULTI");
+    world.call("SSUBSCRIBE c");
+    assert_eq!(world.call("EXEC"), "*1 -ERR SSUBSCRIBE isn't allowed for a DENY BLOCKING client");
+}
+
+#[test]
+fn keys_of_a_subcommand_that_is_none() {
+    let mut world = World::new();
+    assert_eq!(world.call("COMMAND GETKEYS OBJECT key"), "-ERR Invalid command specified");
+    assert_eq!(world.call("COMMAND GETKEYS OBJECT ENCODING key"), "*1 $3 key");
+}
+
+#[test]
+fn a_walk_removes_what_it_would_have_returned() {
+    let mut world = World::new();
+    world.call("SET k x PXAT 1");
+    world.call("SCAN 0 MATCH other");
+    assert_eq!(world.call("DBSIZE"), ":1");
+    assert_eq!(world.call("SCAN 0 MATCH k TYPE list"), "*2 $1 0 *0");
+    assert_eq!(world.call("DBSIZE"), ":0");
+}
