@@ -1,5 +1,9 @@
-//! redis-rs, the client of Rust programs, against a real `pbjd`: ordinary programs, blocking and asynchronous, RESP2 and RESP3.
+//! redis-rs, the client of Rust programs, against a real `pbjd`: ordinary programs, blocking and asynchronous, RESP2
+//! and
+//! RESP3.
+//!
 //! Clients of other languages: tests/clients. Not here: what needs features of redis-rs that the daemon does not use.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test ends when something is missing")]
 
 use std::collections::{HashMap, HashSet};
 use std::net::TcpListener;
