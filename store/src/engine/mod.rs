@@ -60,6 +60,7 @@ use crate::config::Config;
 use crate::hash::HashKey;
 use crate::keyspace::digest::{self, DatasetDigest};
 use crate::limits::EXPIRE_PER_TICK;
+use crate::rdb::Walk;
 use crate::resp::reply::Reply;
 use crate::script::{Running, Scripting};
 use crate::time::Now;
@@ -124,6 +125,10 @@ pub struct Engine {
     extension: Option<Box<dyn Extension>>,
     /// Scripts and their interpreters; not there while one of them runs.
     pub(crate) scripting: Option<Box<Scripting>>,
+    /// The snapshot that is being written while clients are served.
+    pub(crate) walk: Option<Walk>,
+    /// How many walks there were.
+    pub(crate) walks: u64,
     /// What the last DEBUG RELOAD wrote.
     pub(crate) kept_snapshot: Vec<u8>,
     /// The script that runs.
@@ -178,6 +183,8 @@ impl Engine {
             idle_looked_at: 0,
             broken: None,
             scripting: Some(Box::default()),
+            walk: None,
+            walks: 0,
             kept_snapshot: Vec::new(),
             running: None,
             busy_now: now,
