@@ -42,6 +42,8 @@ pub struct WalkBusy;
 pub struct WalkPiece {
     /// The bytes.
     pub bytes: Vec<u8>,
+    /// How many keys the walk came to in it.
+    pub keys: u64,
     /// It is the last one: the walk has ended.
     pub is_last: bool,
     /// What was emptied during the walk. It is freed with the piece, which should be dropped without the lock.
@@ -113,14 +115,15 @@ impl Engine {
     /// ([`crate::limits::WALK_VISITS_PER_PIECE`] is a good number); nothing if this walk is over or was given up.
     pub fn walk_on(&mut self, id: WalkId, visits_max: usize) -> Option<WalkPiece> {
         let mut walk = self.walk.take_if(|walk| walk.id == id)?;
+        let before = walk.keys_done;
         walk.take_images(self);
         if !walk.write_some(self, visits_max) {
-            let bytes = walk.writer.take();
+            let (bytes, keys) = (walk.writer.take(), walk.keys_done - before);
             self.walk = Some(walk);
-            return Some(WalkPiece { bytes, is_last: false, _emptied: Vec::new() });
+            return Some(WalkPiece { bytes, keys, is_last: false, _emptied: Vec::new() });
         }
-        let bytes = walk.writer.finish();
-        Some(WalkPiece { bytes, is_last: true, _emptied: self.data.keyspace.end_walk() })
+        let (bytes, keys) = (walk.writer.finish(), walk.keys_done - before);
+        Some(WalkPiece { bytes, keys, is_last: true, _emptied: self.data.keyspace.end_walk() })
     }
 
     /// Gives a walk up; says whether it was under way.
