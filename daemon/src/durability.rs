@@ -5,8 +5,10 @@
 
 use std::sync::atomic::Ordering;
 
+use pbj_store::durable::SnapshotInput;
 use pbj_store::engine::Engine;
 
+use crate::disk::RealDisk;
 use crate::saver;
 use crate::shared::Shared;
 
@@ -26,6 +28,37 @@ impl Shared {
                 Err(format!("the snapshot cannot be written: {error}"))
             }
         }
+    }
+
+    /// DEBUG RELOAD: all data into the snapshot and back.
+    pub(crate) fn reload_snapshot(
+        &self,
+        engine: &mut Engine,
+        save: bool,
+        flush: bool,
+        merge: bool,
+    ) -> Result<(), String> {
+        if save {
+            self.save(engine)?;
+        }
+        let mut disk = RealDisk::new(self.folder());
+        let name = engine.config().text("dbfilename").to_owned();
+        let failed = |reason: String| format!("Error trying to load the RDB dump: {reason}");
+        let options = engine.begin_reload(save, flush, merge);
+        let opened = SnapshotInput::open(&mut disk, engine, &name, options);
+        let loaded = match opened.map_err(|error| failed(error.to_string())) {
+            Ok(Some(mut input)) => loop {
+                match input.step(&mut disk, engine, self.clock.now()) {
+                    Ok(None) => {}
+                    Ok(Some(_)) => break Ok(()),
+                    Err(fault) => break Err(failed(fault.to_string())),
+                }
+            },
+            Ok(None) => Err(failed("there is none".to_owned())),
+            Err(reason) => Err(reason),
+        };
+        engine.end_reload();
+        loaded
     }
 
     /// Switches the log on or off, as the configuration says now. One that is switched on begins with a rewrite.

@@ -60,6 +60,10 @@ impl Host for ProcessHost {
         self.clock.stopwatch_ns()
     }
 
+    fn has_files(&self) -> bool {
+        true
+    }
+
     fn release_memory(&self) {
         allocator::purge();
     }

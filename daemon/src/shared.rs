@@ -378,6 +378,7 @@ impl Shared {
                 refused => refused,
             },
             Step::Save => self.save(engine),
+            Step::Reload { save, flush, merge } => self.reload_snapshot(engine, save, flush, merge),
             Step::SaveInBackground { number } => {
                 self.saver.ask(Job::Save(number));
                 Ok(())

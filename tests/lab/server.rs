@@ -232,6 +232,7 @@ impl Server {
             }
             Step::ReloadLog => self.reload(),
             Step::Save
+            | Step::Reload { .. }
             | Step::SaveInBackground { .. }
             | Step::CancelSave
             | Step::RewriteConfig { .. }
@@ -307,7 +308,7 @@ impl Server {
     fn change_files(&mut self, mono_ms: u64) -> Result<bool, std::io::Error> {
         let Some(cut) = self.cut.take() else { return Ok(false) };
         self.pace.sync_begins(mono_ms);
-        let changed = self.log.go_on_in(&mut self.disk, cut.increment);
+        let changed = self.log.go_on_in(&mut self.disk, cut.increment.clone());
         match changed.and_then(|()| self.log.syncer(&mut self.disk)) {
             Ok(syncer) => {
                 self.pace.sync_ends();
@@ -316,7 +317,11 @@ impl Server {
                 self.pace.submit(cut.end);
                 Ok(true)
             }
-            Err(error) => self.fail(error),
+            Err(error) => {
+                // It is never made.
+                self.cut = Some(cut);
+                self.fail(error)
+            }
         }
     }
 

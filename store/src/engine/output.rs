@@ -65,6 +65,15 @@ pub enum Step {
         /// The number of the run.
         number: u64,
     },
+    /// Load the snapshot: DEBUG RELOAD. See [`super::Engine::begin_reload`].
+    Reload {
+        /// Write it first.
+        save: bool,
+        /// Forget all data before.
+        flush: bool,
+        /// Keys that are there already are replaced.
+        merge: bool,
+    },
     /// Do nothing for this many microseconds, and let nobody else do anything: DEBUG SLEEP.
     Stall(u64),
     /// Write and sync the log, forget all data and replay the log: DEBUG LOADAOF.
