@@ -35,7 +35,7 @@ use crate::log_growth::{Growth, GrowthLimit};
 use crate::log_writer::{LogDoor, LogThreads};
 use crate::logging::Logging;
 use crate::saver::{Job, Saver, SaverThread};
-use crate::shared::Shared;
+use crate::shared::{Lasting, Shared};
 use crate::{exit, live_config, timer, users_file};
 
 /// What a daemon begins with.
@@ -153,10 +153,7 @@ impl Daemon {
         let folder = PathBuf::from(config.text("dir"));
         std::fs::create_dir_all(&folder).map_err(StartFault::Folder)?;
         let lock = FolderLock::take(&folder).map_err(StartFault::Folder)?;
-        let names = LogNames {
-            folder: config.text("appenddirname").to_owned(),
-            file: config.text("appendfilename").to_owned(),
-        };
+        let names = log_names(&config);
         let saver = Arc::new(Saver::default());
         let (log, log_threads) = start_log(&config, &saver).map_err(StartFault::Threads)?;
         let (files, loader) = open_log(&config, &folder, &names, &log)?.unzip();
@@ -167,21 +164,14 @@ impl Daemon {
         doors.open_configured(&config).map_err(StartFault::Listen)?;
         let web = http::bind(&config, web).map_err(StartFault::Listen)?;
         let traffic = Arc::new(Traffic::default());
-        let identity = Identity {
-            tcp_port: doors.addresses().first().map_or(0, SocketAddr::port),
-            config_file: config_file.as_ref().map(|path| path.display().to_string()).unwrap_or_default(),
-            supervised,
-        };
+        let tcp_port = doors.addresses().first().map_or(0, SocketAddr::port);
+        let file = config_file.as_ref().map(|path| path.display().to_string()).unwrap_or_default();
+        let identity = Identity { tcp_port, config_file: file, supervised };
         let busy = Arc::new(Busy::default());
         let mut engine = Engine::new(EngineOptions {
             seed: entropy(),
             extension,
-            host: Box::new(ProcessHost::new(
-                identity,
-                Arc::clone(&traffic),
-                Arc::clone(&log),
-                Arc::clone(&busy),
-            )),
+            host: Box::new(ProcessHost::new(identity, traffic.clone(), log.clone(), busy.clone())),
             now: Clock.now(),
             config,
         });
@@ -190,13 +180,10 @@ impl Daemon {
         let (controller, controls) = control;
         users_file::load_at_start(&mut engine).map_err(StartFault::Users)?;
         let config_file = config_file.filter(|file| file != Path::new("-"));
-        let mut shared =
-            Shared::new(engine, log, saver, folder.clone(), traffic, busy, controller.clone(), stop);
+        let lasting = Lasting { log, saver, folder: folder.clone() };
+        let mut shared = Shared::new(engine, lasting, traffic, busy, controller.clone(), stop);
         shared.config_file = config_file;
         let shared = Arc::new(shared);
-        let query_max = shared.lock().engine.config().size("client-query-buffer-limit");
-        shared.query_max.store(query_max, Ordering::Relaxed);
-        *shared.limits.lock() = live_config::output_limits(shared.lock().engine.config());
         let doors = Arc::new(Mutex::new(doors));
         live_config::connect(&shared, Arc::clone(&doors), logging);
         let io_threads: Result<Vec<_>, _> =
@@ -206,12 +193,8 @@ impl Daemon {
         let control_thread =
             start_control_thread(Arc::clone(&shared), gate, opened).map_err(StartFault::Threads)?;
         let http = HttpThread::start(Arc::clone(&shared), web).map_err(StartFault::Threads)?;
-        let mut loading =
-            Loading { shared: &shared, folder: &folder, on_status: &mut *on_status, controller: &controller };
-        match loader {
-            Some(loader) => loading.log(loader)?,
-            None => loading.snapshot()?,
-        }
+        Loading { shared: &shared, folder: &folder, on_status: &mut *on_status, controller: &controller }
+            .all(loader)?;
         prepare_reload(&shared, folder.clone(), names.clone());
         let saver_thread = SaverThread::start(&shared, &folder, names, files).map_err(StartFault::Threads)?;
         become_ready(&shared);
@@ -262,6 +245,14 @@ impl Daemon {
         self.saver_thread.stop();
         self.shared.save_at_end();
         self.log_threads.stop();
+    }
+}
+
+/// How the log is called.
+fn log_names(config: &Config) -> LogNames {
+    LogNames {
+        folder: config.text("appenddirname").to_owned(),
+        file: config.text("appendfilename").to_owned(),
     }
 }
 
@@ -334,6 +325,14 @@ struct Loading<'a> {
 }
 
 impl Loading<'_> {
+    /// Loads the log, or the snapshot if there is no log.
+    fn all(&mut self, loader: Option<Loader>) -> Result<(), StartFault> {
+        match loader {
+            Some(loader) => self.log(loader),
+            None => self.snapshot(),
+        }
+    }
+
     /// Loads the log.
     fn log(&mut self, mut loader: Loader) -> Result<(), StartFault> {
         let mut disk = RealDisk::new(self.folder);

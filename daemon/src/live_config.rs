@@ -3,6 +3,7 @@
 //! Law: called under the lock of the engine; so it does nothing that takes long, and never locks the engine.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use parking_lot::Mutex;
 use pbj_store::config::Config;
@@ -20,6 +21,9 @@ const CANNOT_BIND: &str = "Failed to bind to specified addresses.";
 
 /// Lets changes of the configuration reach these parts of the daemon.
 pub fn connect(shared: &Arc<Shared>, doors: Arc<Mutex<Doors>>, logging: Option<Logging>) {
+    let query_max = shared.lock().engine.config().size("client-query-buffer-limit");
+    shared.query_max.store(query_max, Ordering::Relaxed);
+    *shared.limits.lock() = output_limits(shared.lock().engine.config());
     let log = Arc::clone(&shared.log);
     let weak = Arc::downgrade(shared);
     shared.set_reconfigure(Box::new(move |config, names| {
@@ -36,7 +40,7 @@ pub fn connect(shared: &Arc<Shared>, doors: Arc<Mutex<Doors>>, logging: Option<L
                 "client-query-buffer-limit" => {
                     if let Some(shared) = weak.upgrade() {
                         let max = config.size("client-query-buffer-limit");
-                        shared.query_max.store(max, std::sync::atomic::Ordering::Relaxed);
+                        shared.query_max.store(max, Ordering::Relaxed);
                     }
                 }
                 "client-output-buffer-limit" => {

@@ -1,7 +1,7 @@
 //! Snapshots and rewrites of the log, written while clients are served.
 //!
-//! Law: the thread `snapshots` holds the engine's lock for one piece of the walk at a time, and never while it writes or
-//! syncs. One job after the other. What the engine gave up (BGSAVE CANCEL, the log switched off) ends at the next
+//! Law: the thread `snapshots` holds the engine's lock for one piece of the walk at a time, and never while it writes
+//! or syncs. One job after the other. What the engine gave up (BGSAVE CANCEL, the log switched off) ends at the next
 //! piece, and leaves nothing behind.
 //! Not here: what a snapshot is (`store/src/rdb/walk.rs`), in which order files change (`store/src/durable`), and when
 //! anything of this begins (`store/src/engine/persistence.rs`).
@@ -11,7 +11,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 use pbj_store::durable::{Log, LogFiles, LogNames, SnapshotOutput};
@@ -338,9 +338,9 @@ impl Worker {
 
     /// Slows a walk down, as `rdb-key-save-delay` asks for, until that is taken back.
     fn delay(&self, walk: WalkId, time: Duration) {
-        let end = Instant::now() + time;
+        let end_ns = self.shared.clock.stopwatch_ns() + time.as_nanos() as u64;
         loop {
-            let left = end.saturating_duration_since(Instant::now());
+            let left = Duration::from_nanos(end_ns.saturating_sub(self.shared.clock.stopwatch_ns()));
             let goes_on = {
                 let core = self.shared.lock();
                 core.engine.current_walk() == Some(walk)

@@ -34,6 +34,16 @@ pub struct Core {
 /// How long the timer waits for the engine.
 const TIMER_PATIENCE: Duration = Duration::from_millis(20);
 
+/// What makes data last.
+pub struct Lasting {
+    /// The log; closed if it is off.
+    pub log: Arc<LogDoor>,
+    /// Who writes snapshots and rewrites the log.
+    pub saver: Arc<Saver>,
+    /// The data folder.
+    pub folder: PathBuf,
+}
+
 /// A registered connection.
 pub struct Connected {
     /// Its number.
@@ -105,9 +115,7 @@ impl Shared {
     /// Shares an engine. What needs control is sent to `control`.
     pub fn new(
         engine: Engine,
-        log: Arc<LogDoor>,
-        saver: Arc<Saver>,
-        folder: PathBuf,
+        lasting: Lasting,
         traffic: Arc<Traffic>,
         busy: Arc<Busy>,
         control: Controller,
@@ -118,9 +126,9 @@ impl Shared {
             mailboxes: Mutex::new(HashMap::new()),
             busy,
             clock: Clock,
-            log,
-            saver,
-            folder,
+            log: lasting.log,
+            saver: lasting.saver,
+            folder: lasting.folder,
             saves_at_end: AtomicBool::new(false),
             traffic,
             timer: Notify::new(),

@@ -52,8 +52,8 @@ pub enum Step {
     },
     /// Write a snapshot, and let nobody else do anything: SAVE. [`super::Engine::saved`] takes note.
     Save,
-    /// Write a snapshot while clients are served; [`super::Engine::run_begins`] and [`super::Engine::run_ended`] have to
-    /// be told.
+    /// Write a snapshot while clients are served; [`super::Engine::run_begins`] and [`super::Engine::run_ended`] have
+    /// to be told.
     SaveInBackground {
         /// The number of the run.
         number: u64,

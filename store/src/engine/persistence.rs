@@ -1,7 +1,7 @@
 //! When snapshots are written and the log is rewritten, and what became of it.
 //!
-//! Law: the engine decides and remembers, the host does: a save or a rewrite begins with a [`Step`], the host begins the
-//! walk when it is ready, and reports the end under the number of the step. One of them goes on at a time; what is
+//! Law: the engine decides and remembers, the host does: a save or a rewrite begins with a [`Step`], the host begins
+//! the walk when it is ready, and reports the end under the number of the step. One of them goes on at a time; what is
 //! asked for meanwhile is refused or waits, in the words of Redis.
 //! Not here: the walk (`rdb/walk.rs`) and files (the host's).
 
