@@ -123,6 +123,17 @@ def _(args, a, b):
 
 
 @known(
+    "sort-that-does-not-sort",
+    "SORT of a set BY a word without a star leaves its members in the order of a hash table, of which LIMIT takes a part; in "
+    "Redis that depends on a random seed.",
+)
+def _(args, a, b):
+    is_sort = args[0].lower() in (b"sort", b"sort_ro")
+    constant = any(word.lower() == b"by" and b"*" not in pattern for word, pattern in zip(args, args[1:]))
+    return is_sort and constant and a[0] == b[0] == "*" and len(a[1]) == len(b[1])
+
+
+@known(
     "sort-and-an-old-error",
     "SORT of Redis looks at errno without having cleared it: after a number out of range anywhere (GEOADD with 1e400) it "
     "calls good numbers bad. Ours sorts them.",
