@@ -139,7 +139,7 @@ impl Snapshot {
                     &DURATION_BOUNDS_MS,
                     buckets,
                     *total_ms,
-                    1e-3,
+                    1e3,
                 );
             }
         }
@@ -153,7 +153,7 @@ impl Snapshot {
             &LATENESS_MS,
             &buckets,
             total_ms,
-            1e-3,
+            1e3,
         );
         out.counter(
             "pbj_cron_missed_total",
