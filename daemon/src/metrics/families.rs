@@ -80,7 +80,8 @@ impl Family<'_> {
     }
 
     /// Adds a series of a histogram: counts by bucket (one more than there are bounds) and the sum of all values, of
-    /// which `per_unit` make one of the family's unit. Divided, not multiplied: 100 / 10^6 is the 0.0001 that a reader writes.
+    /// which `per_unit` make one of the family's unit. Divided, not multiplied: 100 / 10^6 is the 0.0001 that people
+    /// write.
     pub(super) fn add_histogram<B: Number + Copy, C: Number + Copy>(
         &mut self,
         labels: Labels<'_>,
