@@ -99,7 +99,12 @@ def walks(run, docs):
         found = walk.fails(this, run.peers, this.requests)
         run.check_alive()
         where = f"walk {nth} (seed {run.options.seed}, RESP{this.protocol}, {this.settings})"
-        if found and run.comes_back(lambda: walk.fails(this, run.peers, this.requests), where, found):
+        if isinstance(found, walk.LogUnreadable):
+            run.report(where, str(found), [line(args) for args, _ in this.requests])
+            if not run.options.keep_going:
+                return
+            run.start()
+        elif found and run.comes_back(lambda: walk.fails(this, run.peers, this.requests), where, found):
             requests, found = walk.shrink(this, run.peers, found)
             run.report(where, str(found), [line(args) for args, _ in requests[-60:]])
             if not run.options.keep_going:
