@@ -145,7 +145,6 @@ impl Daemon {
             options;
         on_status("Opening the data folder");
         let folder = PathBuf::from(config.text("dir"));
-        std::fs::create_dir_all(&folder).map_err(StartFault::Folder)?;
         let lock = FolderLock::take(&folder).map_err(StartFault::Folder)?;
         let names = LogNames {
             folder: config.text("appenddirname").to_owned(),
