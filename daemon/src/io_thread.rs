@@ -1,7 +1,7 @@
 //! Threads that own connections: each a runtime of its own.
 //!
-//! A runtime has one thread at a time, and tasks never leave it. It is of the kind that can be handed over to
-//! a fresh thread, which happens when a script runs for long on it (`busy.rs`).
+//! A runtime has one thread at a time, and tasks never leave it. It is of the kind that can be handed over to a fresh
+//! thread, which happens when a script runs for long on it (`busy.rs`).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -34,8 +34,8 @@ pub enum Incoming {
     Beat,
 }
 
-/// Asks for frames to be handed to the log, soon: after all connections that are ready had their turn, so
-/// that one write serves them all.
+/// Asks for frames to be handed to the log, soon: after all connections that are ready had their turn, so that one
+/// write serves them all.
 #[derive(Clone)]
 pub struct Flusher(Arc<Notify>);
 
@@ -85,8 +85,8 @@ impl IoThread {
         }
     }
 
-    /// Asks for a sign of life; returns how many came to what was asked before. The one that is asked for now
-    /// does not count: it may be quick this time and slow the next, and the thread would seem to stand still.
+    /// Asks for a sign of life; returns how many came to what was asked before. The one that is asked for now does
+    /// not count: it may be quick this time and slow the next, and the thread would seem to stand still.
     pub fn beat(&self) -> u64 {
         let before = self.beats.load(Ordering::Relaxed);
         self.adopt(Incoming::Beat);

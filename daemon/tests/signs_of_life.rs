@@ -1,5 +1,4 @@
 //! Signs of life to the service manager.
-#![expect(clippy::unwrap_used, reason = "a test ends when something is missing")]
 
 use std::os::unix::net::UnixDatagram;
 use std::process::{Command, Stdio};
@@ -11,8 +10,8 @@ const WATCHDOG: Duration = Duration::from_secs(2);
 const SIGNS: usize = 6;
 const SILENCES_MAX: usize = 200;
 
-/// Threads with nothing to do answer at once on one look and a moment later on the next. They were once called stuck for
-/// that: the look counted the answer to its own question, if it was quick.
+/// Threads with nothing to do answer at once on one look and a moment later on the next. They were once
+/// called stuck for that: the look counted the answer to its own question, if it was quick.
 #[test]
 fn a_daemon_with_nothing_to_do_is_alive() {
     let folder = tempfile::tempdir().unwrap();

@@ -75,7 +75,7 @@ def _(args, a, b):
             return kind, [without_sign(item) for item in content]
         return (kind, b"0") if content == b"-0" else frame
 
-    return args[0].lower().startswith(b"z") and without_sign(a) == b
+    return args[0].lower().startswith((b"z", b"bz")) and without_sign(a) == b
 
 
 @known(
@@ -185,8 +185,9 @@ def _(args, a, b):
     "Counters of a stream beyond 2^63 - 1 become negative in Redis, which then cannot read its own log. Ours stay at the end.",
 )
 def _(args, a, b):
-    def negative(frame):
+    # A lag is a difference of two, and may be off by as many.
+    def at_the_end(frame):
         kind, content = frame
-        return any(map(negative, content)) if isinstance(content, list) else kind == ":" and content < -(2**62)
+        return any(map(at_the_end, content)) if isinstance(content, list) else kind == ":" and abs(content) > 2**62
 
-    return args[0].lower() in (b"xinfo", b"xpending") and a[0] == b[0] and negative(a)
+    return args[0].lower() in (b"xinfo", b"xpending") and a[0] == b[0] and at_the_end(a)
