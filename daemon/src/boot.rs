@@ -215,10 +215,10 @@ impl Daemon {
 
     /// Asks all threads that serve clients for a sign of life; returns how many each gave so far.
     pub fn beat(&self) -> Vec<u64> {
-        self.shared.timer.notify_one();
-        let io = self.io_threads.iter().map(IoThread::beat);
         // While a script runs for long the timer waits; then the script must go on.
         let timer = self.shared.timer_runs.load(Ordering::Relaxed) + self.shared.busy.looks();
+        self.shared.timer.notify_one();
+        let io = self.io_threads.iter().map(IoThread::beat);
         std::iter::once(timer).chain(io).collect()
     }
 
