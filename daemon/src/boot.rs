@@ -151,7 +151,6 @@ impl Daemon {
             options;
         on_status("Opening the data folder");
         let folder = PathBuf::from(config.text("dir"));
-        std::fs::create_dir_all(&folder).map_err(StartFault::Folder)?;
         let lock = FolderLock::take(&folder).map_err(StartFault::Folder)?;
         let names = log_names(&config);
         let saver = Arc::new(Saver::default());
@@ -223,10 +222,10 @@ impl Daemon {
 
     /// Asks all threads that serve clients for a sign of life; returns how many each gave so far.
     pub fn beat(&self) -> Vec<u64> {
-        self.shared.timer.notify_one();
-        let io = self.io_threads.iter().map(IoThread::beat);
         // While a script runs for long the timer waits; then the script must go on.
         let timer = self.shared.timer_runs.load(Ordering::Relaxed) + self.shared.busy.looks();
+        self.shared.timer.notify_one();
+        let io = self.io_threads.iter().map(IoThread::beat);
         std::iter::once(timer).chain(io).collect()
     }
 

@@ -45,7 +45,9 @@ pub(crate) fn size_class(bytes: usize) -> usize {
 }
 
 impl<H: Copy> Thin<H> {
-    const OVERHEAD: usize = size_of::<Prefix<H>>();
+    /// Where the bytes begin: right behind the header, in what is padding of the prefix as a type. Every allocation has
+    /// room for that padding, and it is written only together with the prefix, before there are bytes.
+    const OVERHEAD: usize = std::mem::offset_of!(Prefix<H>, head) + size_of::<H>();
 
     /// A copy of `bytes` under `head`. Lengths above 4 GiB cannot come in: every command bounds its arguments first.
     pub(crate) fn new(head: H, bytes: &[u8]) -> Self {
@@ -61,7 +63,8 @@ impl<H: Copy> Thin<H> {
         // SAFETY: the layout is not of size zero, the prefix alone is 8 bytes.
         let raw = unsafe { alloc::alloc(layout) }.cast::<Prefix<H>>();
         let Some(prefix) = NonNull::new(raw) else { handle_alloc_error(layout) };
-        // SAFETY: fresh, large enough and aligned for a Prefix<H>.
+        // SAFETY: fresh and aligned for a Prefix<H>; large enough, because allocations are multiples of 16, and the
+        // size of the type is the overhead rounded up to 8.
         unsafe { prefix.write(Prefix { len: 0, cap: cap as u32, head }) };
         Self { prefix }
     }
@@ -282,6 +285,15 @@ mod tests {
         assert_eq!((thin.head(), thin.bytes()), (1.5, &b"m01"[..]));
         thin.resize(5);
         assert_eq!(thin.bytes(), b"m01\0\0");
+    }
+
+    /// A set of five integers: 8 bytes of lengths, 4 of the header, 20 of the integers.
+    #[test]
+    fn bytes_begin_right_behind_a_small_header() {
+        let mut thin = Thin::new(4_u32, &[7; 20]);
+        assert_eq!(thin.footprint(), 32);
+        thin.set_head(u32::MAX);
+        assert_eq!((thin.head(), thin.bytes()), (u32::MAX, &[7; 20][..]));
     }
 
     #[test]
