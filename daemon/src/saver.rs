@@ -196,7 +196,7 @@ impl Worker {
             (walk, core.engine.config().text("dbfilename").to_owned())
         };
         tracing::info!("Background saving started");
-        let mut output = match SnapshotOutput::create(&mut disk, "", &name) {
+        let mut output = match SnapshotOutput::create(&mut disk, "", &name, "temp-") {
             Ok(output) => output,
             Err(error) => {
                 self.shared.lock().engine.end_walk(walk);
@@ -361,7 +361,7 @@ impl Worker {
 pub fn save_now(engine: &mut Engine, folder: &Path, wall_ms: u64) -> io::Result<()> {
     let mut disk = RealDisk::new(folder);
     let name = engine.config().text("dbfilename").to_owned();
-    let mut output = SnapshotOutput::create(&mut disk, "", &name)?;
+    let mut output = SnapshotOutput::create(&mut disk, "", &name, "temp-now-")?;
     let written =
         engine.write_snapshot(&head(engine, wall_ms, false), |piece| output.append(&mut disk, &piece));
     match written {

@@ -142,7 +142,7 @@ impl LogFiles {
         } else if !snapshot.is_empty() && disk.size(snapshot)?.is_some() {
             // Redis would begin with nothing here, and forget the snapshot.
             let base = ManifestFile { name: names.base(1), sequence: 1, kind: FileKind::Base };
-            let output = SnapshotOutput::create(disk, &names.folder, &base.name)?;
+            let output = SnapshotOutput::create(disk, &names.folder, &base.name, "temp-")?;
             copy(disk, snapshot, output)?;
             manifest.files.push(base);
         }

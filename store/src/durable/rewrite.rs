@@ -56,7 +56,7 @@ impl LogFiles {
     pub fn begin_rewrite(&mut self, disk: &mut dyn Disk, running: bool) -> io::Result<Rewrite> {
         let sequence = self.manifest.base().map_or(0, |base| base.sequence) + 1;
         let base = ManifestFile { name: self.names.base(sequence), sequence, kind: FileKind::Base };
-        let output = SnapshotOutput::create(disk, &self.names.folder, &base.name)?;
+        let output = SnapshotOutput::create(disk, &self.names.folder, &base.name, "temp-")?;
         let named = self.add_increment(disk).and_then(|path| {
             if running {
                 // If this fails, the increment stays named here: it is empty, and the next one has another name.

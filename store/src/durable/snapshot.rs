@@ -23,16 +23,17 @@ pub struct SnapshotOutput {
 }
 
 impl SnapshotOutput {
-    /// Begins to write what will be `name` in `folder` (`""` is the data folder).
+    /// Begins to write what will be `name` in `folder` (`""` is the data folder). Until then it is called otherwise, with
+    /// `aside` in front: two who write the same snapshot at the same time must not share a file.
     ///
     /// # Errors
     /// The storage refuses.
-    pub fn create(disk: &mut dyn Disk, folder: &str, name: &str) -> io::Result<Self> {
+    pub fn create(disk: &mut dyn Disk, folder: &str, name: &str, aside: &str) -> io::Result<Self> {
         let within =
             |name: &str| if folder.is_empty() { name.to_owned() } else { format!("{folder}/{name}") };
         let output = Self {
             folder: folder.to_owned(),
-            temporary: within(&format!("temp-{name}")),
+            temporary: within(&format!("{aside}{name}")),
             target: within(name),
             bytes: 0,
         };
