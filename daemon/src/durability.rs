@@ -104,6 +104,7 @@ impl Shared {
         let wanted = save.unwrap_or(engine.has_save_points());
         self.set_saves_at_end(wanted);
         if wanted && self.save(engine).is_err() && !force {
+            tracing::error!("Error trying to save the DB, can't exit");
             self.set_saves_at_end(false);
             return Err("Errors trying to SHUTDOWN. Check logs.".to_owned());
         }

@@ -46,7 +46,7 @@ impl Supervisor {
         tracing::info!("ending: no new requests, the rest of the log is written");
         tell(self.notifier.stopping("Ending: writing the rest of the log"));
         daemon.stop();
-        tracing::info!("ended");
+        tracing::info!("ended: ready to exit, bye bye");
         Ok(())
     }
 

@@ -226,6 +226,15 @@ impl Engine {
             .then_some("Scheduled background saving cancelled")
     }
 
+    /// Somebody emptied all databases: a snapshot of what was there is not worth its time, and where snapshots are
+    /// written on their own, one of nothing is.
+    pub(super) fn all_was_emptied(&mut self) {
+        self.cancel_save();
+        if self.has_save_points() && !self.loading {
+            self.outputs.push(Output::Step { client: None, step: Step::Save });
+        }
+    }
+
     /// Gives up the rewrite that goes on, and the one that waits: the log is switched off.
     pub fn cancel_rewrite(&mut self) {
         self.persistence.rewrite_scheduled = false;

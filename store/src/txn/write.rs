@@ -375,6 +375,11 @@ impl Txn<'_> {
         count
     }
 
+    /// Notes that a client emptied all databases.
+    pub(crate) fn all_is_emptied(&mut self) {
+        self.data.emptied_all = self.origin == Origin::Client;
+    }
+
     /// Exchanges two databases.
     pub(crate) fn swap(&mut self, a: usize, b: usize) {
         self.touch_wanted(a, &[a, b]);
