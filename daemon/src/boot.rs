@@ -22,6 +22,7 @@ use pbj_systemd::{Inherited, Socket};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use crate::alarm::Alarm;
 use crate::busy::Busy;
 use crate::clock::Clock;
 use crate::control::{self, Controller, Controls};
@@ -306,10 +307,18 @@ fn start_control_thread(
     opened: mpsc::UnboundedReceiver<Door>,
 ) -> std::io::Result<JoinHandle<()>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let alarm = {
+        let _context = runtime.enter();
+        Alarm::new()?
+    };
     let body = move || {
         runtime.block_on(async move {
             tokio::spawn(doors::serve(gate, opened, shared.stop.clone()));
-            timer::run(shared).await;
+            if let Err(fault) = timer::run(Arc::clone(&shared), alarm).await {
+                // Without a sense of time no promise holds.
+                tracing::error!("the timer: {fault}");
+                shared.request_stop();
+            }
         });
     };
     std::thread::Builder::new().name("control".into()).spawn(body)

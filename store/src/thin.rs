@@ -122,6 +122,7 @@ impl<H: Copy> Thin<H> {
     }
 
     /// Appends `bytes`, growing by a quarter at least so that appending stays linear.
+    #[inline]
     pub(crate) fn extend(&mut self, bytes: &[u8]) {
         let len = self.len();
         self.reserve(bytes.len());
@@ -133,11 +134,35 @@ impl<H: Copy> Thin<H> {
         }
     }
 
+    /// Appends pieces, one behind the other.
+    pub(crate) fn append(&mut self, pieces: &[&[u8]]) {
+        let len = self.len();
+        let added: usize = pieces.iter().map(|piece| piece.len()).sum();
+        self.reserve(added);
+        // SAFETY: reserve made room for all pieces; they belong to other allocations, because they are live shared
+        // borrows while self is borrowed exclusively.
+        unsafe {
+            let mut end = self.data().add(len);
+            for piece in pieces {
+                std::ptr::copy_nonoverlapping(piece.as_ptr(), end, piece.len());
+                end = end.add(piece.len());
+            }
+            (*self.prefix.as_ptr()).len = (len + added) as u32;
+        }
+    }
+
     /// Makes room for `more` further bytes.
+    #[inline]
     pub(crate) fn reserve(&mut self, more: usize) {
+        self.make_room(more, 0);
+    }
+
+    /// Makes room for `more` further bytes, and if that takes an allocation, for `spare` bytes behind them.
+    #[inline]
+    pub(crate) fn make_room(&mut self, more: usize, spare: usize) {
         let needed = self.len() + more;
         if needed > self.capacity() {
-            self.reallocate(needed.max(self.len() + self.len() / 4));
+            self.reallocate((needed + spare).max(self.len() + self.len() / 4));
         }
     }
 
@@ -148,6 +173,7 @@ impl<H: Copy> Thin<H> {
         }
     }
 
+    #[cold]
     fn reallocate(&mut self, capacity: usize) {
         let old = Self::layout(self.capacity());
         let cap = size_class(Self::OVERHEAD + capacity) - Self::OVERHEAD;
@@ -279,6 +305,8 @@ mod tests {
             assert_eq!(thin.len(), 16 + round * 10);
         }
         thin.splice(0, 6, &[b"m"]);
+        thin.append(&[b"ab", b"", b"c"]);
+        assert!(thin.bytes().ends_with(b"9abc"));
         assert_eq!(&thin.bytes()[..3], b"m01");
         thin.resize(3);
         thin.shrink();

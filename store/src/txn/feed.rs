@@ -93,14 +93,11 @@ impl Feed {
         self.name_db(db);
         let mut out = Reply::new(&mut self.bytes, Protocol::V2);
         out.array(2 + 2 * pairs.len());
-        out.bulk(b"HSET");
+        out.name("HSET");
         out.bulk(key);
         for &(field, value) in pairs {
             out.bulk(field);
-            match value {
-                Scalar::Bytes(bytes) => out.bulk(bytes),
-                Scalar::Integer(value) => out.bulk_integer(value),
-            }
+            out.bulk_scalar(value);
         }
         self.unit.effects += 1;
     }
@@ -122,7 +119,10 @@ impl Feed {
     pub(crate) fn end_unit(&mut self) -> bool {
         let effects = std::mem::take(&mut self.unit.effects);
         if effects > 1 {
-            self.bytes.splice(self.unit.start..self.unit.start, MULTI.iter().copied());
+            let (start, end) = (self.unit.start, self.bytes.len());
+            self.bytes.extend_from_slice(MULTI);
+            self.bytes.copy_within(start..end, start + MULTI.len());
+            self.bytes[start..start + MULTI.len()].copy_from_slice(MULTI);
             self.bytes.extend_from_slice(EXEC);
         }
         self.unit.start = self.bytes.len();
