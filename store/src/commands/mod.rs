@@ -31,6 +31,7 @@ mod list_wait;
 mod memory;
 mod multi;
 mod object;
+mod persistence;
 mod prelude;
 mod pubsub;
 mod ranges;
@@ -103,6 +104,7 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Command> {
         debug::ROWS,
         info::ROWS,
         server::ROWS,
+        persistence::ROWS,
         script::ROWS,
         function::ROWS,
         slowlog::ROWS,
