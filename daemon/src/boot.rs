@@ -277,6 +277,7 @@ fn open_log(
     let mut disk = RealDisk::new(folder);
     let opened = LogFiles::open(&mut disk, names, config.text("dbfilename"));
     let (files, log, loader) = opened.map_err(StartFault::Load)?;
+    let log = if config.flag("aof-checksums") { log } else { log.without_seals() };
     door.open(Box::new(disk), log, 0).map_err(StartFault::Folder)?;
     Ok(Some((files, loader)))
 }
@@ -350,6 +351,7 @@ impl Loading<'_> {
             let report = loader.step(&mut disk, engine, Clock.now(), may_cut)?;
             Ok((report, loader.progress()))
         })?;
+        self.shared.log.loaded(&report);
         note_load(&report, Clock.now().mono_ms - began);
         if let Some(snapshot) = &report.snapshot {
             note_snapshot(snapshot);

@@ -20,7 +20,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
-use pbj_store::durable::{Disk, Log, Pace, SyncPolicy, Syncer};
+use pbj_store::durable::{Disk, LoadReport, Log, Pace, SyncPolicy, Syncer};
 
 use crate::clock::Clock;
 use crate::exit;
@@ -172,6 +172,13 @@ impl LogDoor {
         drop(state);
         self.growth.opened(sizes);
         Ok(())
+    }
+
+    /// Takes note of what was found in the log when it was loaded, before anything is handed over.
+    pub fn loaded(&self, report: &LoadReport) {
+        if let Some(file) = &mut self.state.lock().file {
+            file.log.was_loaded(report);
+        }
     }
 
     /// Closes the door, after everything that was handed over is written and synced.
@@ -340,11 +347,11 @@ impl LogDoor {
         mut state: MutexGuard<'a, State>,
         mut file: LogFile,
     ) -> Option<MutexGuard<'a, State>> {
-        let frames = std::mem::take(&mut state.queue);
+        let mut frames = std::mem::take(&mut state.queue);
         let end = state.pace.submitted();
         drop(state);
         let before = file.log.size();
-        let written = file.log.append(&mut *file.disk, &frames);
+        let written = file.log.append(&mut *file.disk, &mut frames);
         let mut state = self.state.lock();
         if let Err(error) = written {
             self.fail(state, &error);

@@ -296,6 +296,7 @@ impl Worker {
         } else if engine.config().flag("appendonly") {
             let disk = Box::new(RealDisk::new(&self.folder));
             let log = Log::beginning_in(increment);
+            let log = if engine.config().flag("aof-checksums") { log } else { log.without_seals() };
             if let Err(error) = self.shared.log.open(disk, log, engine.offset()) {
                 engine.end_walk(walk);
                 return Err(error);

@@ -106,7 +106,7 @@ impl Server {
     pub fn start(disk: &FaultyDisk, now: Now, options: &ServerOptions) -> Result<Self, LoadFault> {
         let names = LogNames { folder: LOG_FOLDER.to_owned(), file: "appendonly.aof".to_owned() };
         let mut disk = disk.clone();
-        let (files, log, mut loader) = LogFiles::open(&mut disk, &names, "dump.rdb")?;
+        let (files, mut log, mut loader) = LogFiles::open(&mut disk, &names, "dump.rdb")?;
         let mut engine = engine(now, options);
         engine.set_loading(true);
         #[cfg(debug_assertions)]
@@ -118,6 +118,7 @@ impl Server {
                 break report;
             }
         };
+        log.was_loaded(&report);
         let syncer = log.syncer(&mut disk)?;
         let loaded = (engine.digest(), report.cut);
         engine.set_feed_wanted(true);
@@ -294,8 +295,8 @@ impl Server {
         if !self.pace.may_write(mono_ms) {
             return Ok(false);
         }
-        let frames = std::mem::take(&mut self.queue);
-        match self.log.append(&mut self.disk, &frames) {
+        let mut frames = std::mem::take(&mut self.queue);
+        match self.log.append(&mut self.disk, &mut frames) {
             Ok(()) => {
                 self.pace.wrote(self.pace.submitted(), mono_ms);
                 Ok(true)
@@ -495,11 +496,11 @@ impl Server {
     pub fn stop(&mut self) -> Result<(), std::io::Error> {
         self.submit();
         if !self.pace.has_failed() {
-            let frames = std::mem::take(&mut self.queue);
-            self.log.append(&mut self.disk, &frames)?;
-            if let Some(cut) = self.cut.take() {
+            let mut frames = std::mem::take(&mut self.queue);
+            self.log.append(&mut self.disk, &mut frames)?;
+            if let Some(mut cut) = self.cut.take() {
                 self.log.go_on_in(&mut self.disk, cut.increment)?;
-                self.log.append(&mut self.disk, &cut.after)?;
+                self.log.append(&mut self.disk, &mut cut.after)?;
             }
             self.log.sync(&mut self.disk)?;
         }

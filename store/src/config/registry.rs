@@ -138,6 +138,7 @@ pub const DIRECTIVES: &[Directive] = &[
     integer("maxclients", 1, UINT_MAX, "10000"),
     flag("protected-mode", true),
     integer("io-threads", 0, 128, "0").immutable(),
+    flag("aof-checksums", true).immutable(),
     integer("http-port", 0, 65535, "9180").immutable(),
     special("http-bind", "127.0.0.1").immutable(),
     text("bind-source-addr", "").accepted(),

@@ -11,6 +11,7 @@ use super::disk::Disk;
 use super::log::LogNames;
 use super::manifest::{FileKind, Manifest, ManifestFault};
 use super::read::{CHUNK, Read, Reader};
+use super::seal::Unsealed;
 use super::snapshot::{SnapshotInput, begins_as_snapshot};
 use crate::engine::{Engine, ReplayFault};
 use crate::rdb::{LoadOptions, LoadedSnapshot, SnapshotFault};
@@ -49,6 +50,15 @@ pub enum LoadFault {
         /// What was expected.
         reason: &'static str,
     },
+    /// A seal says that the bytes before it are not those that were written.
+    Changed {
+        /// The path of the file.
+        file: String,
+        /// Where the bytes begin that the seal covers.
+        from: u64,
+        /// Where the seal begins.
+        to: u64,
+    },
     /// The last file ends within a unit, and the configuration forbids to cut it.
     Torn(Cut),
     /// A file before the last one ends within a unit.
@@ -81,6 +91,11 @@ impl fmt::Display for LoadFault {
                 out,
                 "{file} is damaged at offset {offset}: {reason}. Make a copy of the folder, then look at that place; \
                  'redis-check-aof --fix' cuts everything from there on"
+            ),
+            Self::Changed { file, from, to } => write!(
+                out,
+                "{file} was changed between offsets {from} and {to}: the checksum behind them is another one. Make a \
+                 copy of the folder, then take these bytes from a replica or a backup, or cut the file at {from}"
             ),
             Self::Torn(cut) => write!(
                 out,
@@ -126,6 +141,8 @@ pub struct LoadReport {
     pub cut: Option<Cut>,
     /// What the base came to, if it is a snapshot.
     pub snapshot: Option<LoadedSnapshot>,
+    /// Bytes at the end of the newest increment that no seal covers.
+    pub unsealed: Unsealed,
 }
 
 /// How far a load is.
@@ -150,6 +167,8 @@ pub struct Loader {
     unit: Option<Vec<Vec<Vec<u8>>>>,
     /// Where the unit that is being read begins.
     unit_start: u64,
+    /// What is not sealed before it.
+    unsealed_before: Unsealed,
     /// The snapshot that is being read.
     snapshot: Option<SnapshotInput>,
 }
@@ -161,6 +180,7 @@ struct Pending {
     size: u64,
     /// It begins as a snapshot, which was not read yet.
     snapshot: bool,
+    is_increment: bool,
 }
 
 /// Keys past their date are loaded too: the log says what became of them.
@@ -174,7 +194,8 @@ impl Loader {
             let Some(size) = disk.size(&path)? else { return Err(LoadFault::Missing { file: path }) };
             let meaningful = without_trailing_zeros(disk, &path, size)?;
             let snapshot = begins_as_snapshot(disk, &path)?;
-            files.push(Pending { path, meaningful, size, snapshot });
+            let is_increment = file.kind == FileKind::Increment;
+            files.push(Pending { path, meaningful, size, snapshot, is_increment });
         }
         let total = files.iter().map(|file| file.size).sum();
         Ok(Self {
@@ -186,6 +207,7 @@ impl Loader {
             report: LoadReport::default(),
             unit: None,
             unit_start: 0,
+            unsealed_before: Unsealed::default(),
             snapshot: None,
         })
     }
@@ -218,10 +240,15 @@ impl Loader {
             let start = self.reader.offset();
             if self.unit.is_none() {
                 self.unit_start = start;
+                self.unsealed_before = self.reader.unsealed();
             }
             match self.reader.command(disk, &file.path, file.meaningful)? {
                 Read::Command(args) => self.take(engine, now, args)?,
                 Read::Annotation => {}
+                Read::Broken(covered) => {
+                    let file = file.path.clone();
+                    return Err(LoadFault::Changed { file, from: start - covered.min(start), to: start });
+                }
                 Read::End if self.unit.is_none() && file.meaningful == file.size => self.next_file(),
                 Read::End | Read::Incomplete => self.cut(disk, may_cut)?,
                 Read::Damaged(reason) => {
@@ -257,7 +284,11 @@ impl Loader {
     }
 
     fn next_file(&mut self) {
-        self.done += self.files[self.at].size;
+        let file = &self.files[self.at];
+        self.done += file.size;
+        if file.is_increment {
+            self.report.unsealed = self.unsealed_before;
+        }
         self.at += 1;
         self.reader = Reader::default();
     }

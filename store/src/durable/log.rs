@@ -3,9 +3,10 @@
 use std::io;
 
 use super::disk::{Disk, Syncer, read_small, replace_small};
-use super::load::{LoadFault, Loader};
+use super::load::{LoadFault, LoadReport, Loader};
 use super::manifest::{FileKind, MANIFEST_MAX, Manifest, ManifestFile};
 use super::read::CHUNK;
+use super::seal::Unsealed;
 use super::snapshot::SnapshotOutput;
 
 /// How the files of a log are called.
@@ -44,6 +45,10 @@ pub struct Log {
     size: u64,
     /// Bytes of all files when the log was opened or rewritten.
     base_size: u64,
+    /// Whether every append ends with a seal.
+    seals: bool,
+    /// What the next seal covers beside its own append.
+    unsealed: Unsealed,
 }
 
 /// The files of a log: what the manifest names.
@@ -90,7 +95,7 @@ impl LogFiles {
             }
         };
         files.remove_history(disk)?;
-        Ok((files, Log { current, size, base_size: size }, loader))
+        Ok((files, Log::new(current, size), loader))
     }
 
     /// Reads the log of a data folder again, while it is being written.
@@ -211,9 +216,18 @@ fn copy(disk: &mut dyn Disk, from: &str, mut output: SnapshotOutput) -> io::Resu
 }
 
 impl Log {
+    fn new(current: String, size: u64) -> Self {
+        Self { current, size, base_size: size, seals: true, unsealed: Unsealed::default() }
+    }
+
+    /// Without seals: for readers that know no annotations.
+    pub fn without_seals(self) -> Self {
+        Self { seals: false, ..self }
+    }
+
     /// A log that begins with this increment, which is empty.
     pub fn beginning_in(increment: &str) -> Self {
-        Self { current: increment.to_owned(), size: 0, base_size: 0 }
+        Self::new(increment.to_owned(), 0)
     }
 
     /// The path of the increment that is appended to.
@@ -221,11 +235,15 @@ impl Log {
         &self.current
     }
 
-    /// Appends frames.
+    /// Appends frames, whole units, and their seal, which is added to them.
     ///
     /// # Errors
     /// Not everything could be written; the log must not be appended to any more.
-    pub fn append(&mut self, disk: &mut dyn Disk, frames: &[u8]) -> io::Result<()> {
+    pub fn append(&mut self, disk: &mut dyn Disk, frames: &mut Vec<u8>) -> io::Result<()> {
+        if self.seals && !frames.is_empty() {
+            self.unsealed.add(frames);
+            frames.extend_from_slice(std::mem::take(&mut self.unsealed).seal().as_bytes());
+        }
         disk.append(&self.current, frames)?;
         self.size += frames.len() as u64;
         Ok(())
@@ -248,6 +266,7 @@ impl Log {
         self.sync(disk)?;
         disk.close(&self.current);
         self.current = increment;
+        self.unsealed = Unsealed::default();
         Ok(())
     }
 
@@ -269,10 +288,12 @@ impl Log {
         self.base_size
     }
 
-    /// Takes note of bytes that the loader cut off.
-    pub fn was_cut(&mut self, bytes: u64) {
-        self.size -= bytes;
-        self.base_size -= bytes;
+    /// Takes note of what the loader found: what it cut off, and what no seal covers yet.
+    pub fn was_loaded(&mut self, report: &LoadReport) {
+        let cut = report.cut.as_ref().map_or(0, |cut| cut.bytes);
+        self.size -= cut;
+        self.base_size -= cut;
+        self.unsealed = report.unsealed;
     }
 
     /// Takes note that the log was rewritten: so many bytes were replaced by so many others.

@@ -12,6 +12,7 @@ mod memory_disk;
 mod pace;
 mod read;
 mod rewrite;
+mod seal;
 mod snapshot;
 
 pub use disk::{Disk, Syncer};
@@ -21,4 +22,5 @@ pub use manifest::{FileKind, Manifest, ManifestFault};
 pub use memory_disk::MemoryDisk;
 pub use pace::{Pace, SYNC_EVERY_MS, SYNC_PATIENCE_MS, SyncPolicy};
 pub use rewrite::Rewrite;
+pub use seal::Unsealed;
 pub use snapshot::{SnapshotInput, SnapshotOutput};

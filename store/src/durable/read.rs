@@ -5,6 +5,7 @@
 use std::io;
 
 use super::disk::Disk;
+use super::seal::{Checked, Unsealed};
 use crate::number::parse_i64;
 
 /// Bytes read at once.
@@ -19,6 +20,8 @@ pub(super) enum Read {
     Command(Vec<Vec<u8>>),
     /// A line that begins with `#`.
     Annotation,
+    /// A seal of other bytes than the so many before it.
+    Broken(u64),
     /// Nothing more.
     End,
     /// The file ends within a command.
@@ -34,6 +37,8 @@ pub(super) struct Reader {
     at: usize,
     /// Where in the file the buffer begins.
     base: u64,
+    /// What was read since the last seal.
+    unsealed: Unsealed,
 }
 
 /// Why a part of a command could not be read.
@@ -53,6 +58,11 @@ impl Reader {
     /// Begins to read at a place in a file.
     pub(super) fn starting_at(offset: u64) -> Self {
         Self { base: offset, ..Self::default() }
+    }
+
+    /// What was read since the last seal.
+    pub(super) fn unsealed(&self) -> Unsealed {
+        self.unsealed
     }
 
     /// Where the next command begins.
@@ -75,7 +85,17 @@ impl Reader {
         let ahead = cursor.ahead;
         match read {
             Ok(read) => {
+                let bytes = &self.buffer[self.at..self.at + ahead];
                 self.at += ahead;
+                if let Read::Annotation = read {
+                    match self.unsealed.check(bytes) {
+                        Checked::Whole => self.unsealed = Unsealed::default(),
+                        Checked::Broken => return Ok(Read::Broken(self.unsealed.bytes())),
+                        Checked::NoSeal => self.unsealed.add(bytes),
+                    }
+                } else {
+                    self.unsealed.add(bytes);
+                }
                 Ok(read)
             }
             Err(Part::Incomplete) => Ok(Read::Incomplete),
