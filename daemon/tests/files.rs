@@ -279,6 +279,8 @@ fn a_snapshot_that_cannot_be_written_stops_writes_and_the_end() {
     let mut r = daemon.connect();
     say(&mut r, "SET a 1").unwrap();
     assert!(say(&mut r, "SAVE").is_err());
+    say(&mut r, "BGSAVE").unwrap();
+    wait_for(&mut r, "rdb_last_bgsave_status", "err");
     let refused = say(&mut r, "SET a 2").unwrap_err();
     assert!(refused.to_string().contains("MISCONF"), "{refused}");
     assert!(say(&mut r, "SHUTDOWN").unwrap_err().to_string().contains("Errors trying to SHUTDOWN"));

@@ -284,8 +284,11 @@ impl Engine {
 
     /// A snapshot was written while everybody waited.
     pub fn saved(&mut self, now: Now, ok: bool) {
-        self.persistence.saves.note(ok, 0);
+        // Whoever asked for it knows that it failed: nothing is refused to others for that.
+        self.persistence.saves.failed += u64::from(!ok);
         if ok {
+            self.persistence.saves.last_ok = true;
+            self.persistence.saves.succeeded += 1;
             self.data.dirty = 0;
             self.persistence.last_save_s = now.wall_ms() / 1000;
         }
