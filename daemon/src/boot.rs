@@ -31,7 +31,7 @@ use crate::listener::Gate;
 use crate::log_writer::{LogDoor, LogThreads};
 use crate::logging::Logging;
 use crate::shared::Shared;
-use crate::{exit, live_config, timer, users_file};
+use crate::{exit, follower, live_config, timer, users_file};
 
 /// What a daemon begins with.
 pub struct Options {
@@ -129,7 +129,8 @@ pub struct Daemon {
     pub controls: Controls,
     doors: Arc<Mutex<Doors>>,
     io_threads: Arc<Vec<IoThread>>,
-    control_thread: JoinHandle<()>,
+    /// The thread that controls, and the one that follows the master.
+    helpers: [JoinHandle<()>; 2],
     http: HttpThread,
     log_threads: Option<LogThreads>,
     _lock: FolderLock,
@@ -193,15 +194,14 @@ impl Daemon {
             (0..threads).map(|number| IoThread::start(number, Arc::clone(&shared))).collect();
         let io_threads = Arc::new(io_threads.map_err(StartFault::Threads)?);
         let gate = Arc::new(Gate::new(Arc::clone(&shared), Arc::clone(&io_threads)));
-        let control_thread =
-            start_control_thread(Arc::clone(&shared), gate, opened).map_err(StartFault::Threads)?;
+        let helpers = start_helpers(&shared, gate, opened).map_err(StartFault::Threads)?;
         let http = HttpThread::start(Arc::clone(&shared), web).map_err(StartFault::Threads)?;
         if let Some(loader) = loader {
             load(&shared, &folder, loader, &mut *on_status, &controller)?;
             prepare_reload(&shared, folder, names);
         }
         become_ready(&shared);
-        Ok(Self { shared, controls, doors, io_threads, control_thread, http, log_threads, _lock: lock })
+        Ok(Self { shared, controls, doors, io_threads, helpers, http, log_threads, _lock: lock })
     }
 
     /// The TCP addresses for clients.
@@ -226,8 +226,11 @@ impl Daemon {
     /// Ends the daemon in order.
     pub fn stop(self) {
         self.shared.request_stop();
-        if self.control_thread.join().is_err() {
-            tracing::error!("the control thread ended with a panic");
+        for helper in self.helpers {
+            let name = helper.thread().name().unwrap_or_default().to_owned();
+            if helper.join().is_err() {
+                tracing::error!(name, "a thread ended with a panic");
+            }
         }
         if let Ok(threads) = Arc::try_unwrap(self.io_threads) {
             threads.into_iter().for_each(IoThread::join);
@@ -272,6 +275,15 @@ fn io_thread_count(config: &Config) -> usize {
         0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get).min(4),
         count => count,
     }
+}
+
+fn start_helpers(
+    shared: &Arc<Shared>,
+    gate: Arc<Gate>,
+    opened: mpsc::UnboundedReceiver<Door>,
+) -> std::io::Result<[JoinHandle<()>; 2]> {
+    let control = start_control_thread(Arc::clone(shared), gate, opened)?;
+    Ok([control, follower::start(Arc::clone(shared))?])
 }
 
 fn start_control_thread(
@@ -353,6 +365,12 @@ fn become_ready(shared: &Arc<Shared>) {
     if let Some(log) = &shared.log {
         core.engine.set_feed_wanted(true);
         let weak = Arc::downgrade(shared);
+        log.on_sync(move || {
+            if let Some(shared) = weak.upgrade() {
+                shared.timer.notify_one();
+            }
+        });
+        let weak = Arc::downgrade(shared);
         log.on_failure(move |reason| {
             if let Some(shared) = weak.upgrade() {
                 let text = format!("Errors writing to the AOF file: {reason}");
@@ -360,8 +378,10 @@ fn become_ready(shared: &Arc<Shared>) {
             }
         });
     }
+    core.engine.follow_configured();
     core.engine.loaded(shared.clock.now());
     drop(core);
+    shared.link.notify_waiters();
     shared.ready.store(true, Ordering::Relaxed);
     tracing::info!("Ready to accept connections");
     shared.timer.notify_one();

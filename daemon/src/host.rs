@@ -65,6 +65,14 @@ impl Host for ProcessHost {
         self.clock.stopwatch_ns()
     }
 
+    fn synced_position(&self) -> Option<u64> {
+        self.log.as_ref().map(|log| log.synced())
+    }
+
+    fn watch_syncs(&self) {
+        self.log.iter().for_each(|log| log.watch_syncs());
+    }
+
     fn release_memory(&self) {
         allocator::purge();
     }

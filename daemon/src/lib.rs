@@ -18,6 +18,8 @@ pub mod disk;
 pub mod doors;
 pub mod embedded;
 pub mod exit;
+pub mod feeder;
+pub mod follower;
 pub mod host;
 pub mod http;
 pub mod io_thread;

@@ -58,6 +58,10 @@ pub struct Shared {
     pub log: Option<Arc<LogDoor>>,
     /// Counters of connections.
     pub traffic: Arc<Traffic>,
+    /// Told when there is something for those who follow.
+    pub fed: Notify,
+    /// Told when there is something for the link to the master.
+    pub link: Notify,
     /// Told when something is due earlier than known.
     pub timer: Notify,
     /// When the timer wakes next, in monotonic milliseconds.
@@ -111,6 +115,8 @@ impl Shared {
             clock: Clock,
             log,
             traffic,
+            fed: Notify::new(),
+            link: Notify::new(),
             timer: Notify::new(),
             armed_ms: AtomicU64::new(u64::MAX),
             stop,
@@ -164,6 +170,14 @@ impl Shared {
     fn do_with<R>(&self, engine: &mut Engine, work: impl FnOnce(&mut Engine) -> R) -> R {
         let result = work(engine);
         self.deliver(engine);
+        result
+    }
+
+    /// Does something with the engine that touches data; waits for a script that runs.
+    pub fn with_data<R>(&self, work: impl FnOnce(&mut Engine) -> R) -> R {
+        let mut core = self.core.lock();
+        let result = self.do_with(&mut core.engine, work);
+        self.note_deadline(&core);
         result
     }
 
@@ -276,17 +290,26 @@ impl Shared {
 
     /// Hands the frames that gathered to the log; says whether it could. While a script runs for long it cannot.
     pub fn flush(&self) -> bool {
-        let Some(log) = &self.log else { return true };
         let locked =
             if self.busy.is_slow() { self.core.try_lock() } else { self.core.try_lock_for(TIMER_PATIENCE) };
         let Some(mut core) = locked else { return false };
         if core.engine.has_frames() {
-            let frames = core.engine.fetch_frames(log.spare());
-            // Under the lock, so that frames of two threads cannot change places.
-            log.submit(frames, core.engine.offset());
+            let spare = self.log.as_ref().map(|log| log.spare()).unwrap_or_default();
+            let frames = core.engine.fetch_frames(spare);
+            if let Some(log) = &self.log {
+                // Under the lock, so that frames of two threads cannot change places.
+                log.submit(frames, core.engine.offset());
+            }
+            if core.engine.is_followed() {
+                self.fed.notify_waiters();
+            }
+            // Whoever is too far behind is cut off by it.
+            self.deliver(&mut core.engine);
         }
         drop(core);
-        log.write();
+        if let Some(log) = &self.log {
+            log.write();
+        }
         true
     }
 
@@ -323,6 +346,8 @@ impl Shared {
                             mailbox.cut();
                         }
                     }
+                    Output::Fed => self.fed.notify_waiters(),
+                    Output::Link => self.link.notify_waiters(),
                     Output::Step { client, step } => steps.push((client, step)),
                 }
             }

@@ -12,6 +12,7 @@ mod commands;
 pub mod cron;
 pub mod duration;
 mod durations;
+mod epoch;
 mod extension;
 mod index;
 mod keys;

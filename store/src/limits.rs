@@ -61,3 +61,13 @@ pub const LOAD_INTERRUPTS_MAX: u32 = 2500;
 pub const NESTING_MAX: i32 = 2000;
 /// Deepest nesting of a reply that is read.
 pub const REPLY_DEPTH_MAX: usize = 32;
+/// Bytes of one block of the backlog of replication.
+pub const BACKLOG_BLOCK_BYTES: usize = 16 * 1024;
+/// Smallest backlog, whatever `repl-backlog-size` says, in bytes.
+pub const BACKLOG_MIN: u64 = 16 * 1024;
+/// Bytes handed to the connection of a replica at once.
+pub const FEED_BYTES: usize = 256 * 1024;
+/// Longest line of a master while replication begins, in bytes.
+pub const MASTER_LINE_MAX: usize = 1024;
+/// Bytes of a master's stream that may wait for the end of a command or of a transaction.
+pub const MASTER_UNIT_MAX: usize = 1 << 30;

@@ -37,6 +37,7 @@ use std::collections::BTreeSet;
 
 use hashbrown::HashMap;
 
+pub use crate::replication::{Feeding, LinkFault, MasterAddress, ReplicationCounts};
 pub(crate) use access::Access;
 pub(crate) use channels::{Channels, Scope};
 pub use dispatch::{Executed, OwnedRequests, Requests};
@@ -60,6 +61,7 @@ use crate::config::Config;
 use crate::hash::HashKey;
 use crate::keyspace::digest::{self, DatasetDigest};
 use crate::limits::EXPIRE_PER_TICK;
+use crate::replication::{Replication, new_id};
 use crate::resp::reply::Reply;
 use crate::script::{Running, Scripting};
 use crate::time::Now;
@@ -116,7 +118,12 @@ pub struct Engine {
     /// Unix seconds of the last snapshot; the start, if there was none.
     pub(crate) last_save: u64,
     pub(crate) active_expire: bool,
-    loading: bool,
+    pub(crate) loading: bool,
+    pub(crate) replication: Replication,
+    /// The log reads the stream of effects.
+    pub(crate) log_wanted: bool,
+    /// Where the last write of the batch at hand ended: its place in the log, and its offset of replication.
+    pub(crate) written: Option<(u64, u64)>,
     /// When idle clients were looked for, in monotonic milliseconds.
     idle_looked_at: u64,
     /// Why writes are refused.
@@ -175,6 +182,9 @@ impl Engine {
             last_save: now.wall_ms() / 1000,
             active_expire: true,
             loading: false,
+            replication: Replication::new(String::new()),
+            log_wanted: false,
+            written: None,
             idle_looked_at: 0,
             broken: None,
             scripting: Some(Box::default()),
@@ -195,6 +205,7 @@ impl Engine {
         if let Some(extension) = &engine.extension {
             engine.data.reserved = extension.prefix();
         }
+        engine.replication = Replication::new(new_id(&mut engine.data.rng));
         engine.apply_config();
         engine.apply_password();
         engine.memory_at_start = engine.host.memory_used();
@@ -309,6 +320,7 @@ impl Engine {
         self.stop_monitor(client);
         self.unsubscribe_all(client);
         self.unwatch(client);
+        self.detach(client);
         self.sessions.remove(&client);
     }
 
@@ -340,9 +352,10 @@ impl Engine {
         !self.outputs.is_empty()
     }
 
-    /// Says whether anybody reads the stream of effects.
+    /// Says whether a log reads the stream of effects. Those who follow read it on their own account.
     pub fn set_feed_wanted(&mut self, wanted: bool) {
-        self.data.feed.set_wanted(wanted);
+        self.log_wanted = wanted;
+        self.settle_feed();
         self.data.feed.forget_db();
     }
 
@@ -351,9 +364,12 @@ impl Engine {
         !self.data.feed.is_empty()
     }
 
-    /// Takes the frames of the units since the last call; `spare` is an old buffer to be used again.
+    /// Takes the frames of the units since the last call, as the log wants them; `spare` is an old buffer to be used
+    /// again. From here on those who follow can have them, too.
     pub fn fetch_frames(&mut self, spare: Vec<u8>) -> Vec<u8> {
-        self.data.feed.fetch(spare)
+        let frames = self.data.feed.fetch(spare);
+        self.file_frames(&frames);
+        frames.into_log()
     }
 
     /// The offset behind the last frame.
@@ -418,6 +434,7 @@ impl Engine {
     /// Does what is due, within bounds. If more is due, [`Self::deadline`] is not later than now.
     pub fn tick(&mut self, now: Now) {
         self.advance(now);
+        self.look_after_replication();
         if self.loading {
             return;
         }
@@ -432,8 +449,10 @@ impl Engine {
         self.evict_clients();
         self.make_room();
         self.answer_timeouts();
-        self.with_extension(|extension, txn| extension.tick(txn));
-        self.end_unit();
+        if !self.is_replica() {
+            self.with_extension(|extension, txn| extension.tick(txn));
+            self.end_unit();
+        }
         self.close_idle();
         self.broadcast_changes();
         self.stats.rate.sample(now.mono_ms, self.stats.commands);
@@ -448,7 +467,8 @@ impl Engine {
         }
         self.idle_looked_at = now;
         let is_idle = |session: &&Session| {
-            let quiet_by_nature = session.waiting.is_some() || session.held || session.listens();
+            let quiet_by_nature =
+                session.waiting.is_some() || session.held || session.listens() || session.is_replica;
             !quiet_by_nature && now.saturating_sub(session.last_used_at) > limit_ms
         };
         let idle: Vec<ClientId> = self.sessions.values().filter(is_idle).map(|session| session.id).collect();
@@ -457,16 +477,18 @@ impl Engine {
 
     /// When something is due next, in monotonic milliseconds.
     pub fn deadline(&self) -> Option<u64> {
+        let replication = self.replication_deadline();
         if self.loading {
-            return None;
+            return replication;
         }
         let dates =
             if self.active_expire && !self.data.frozen { self.data.keyspace.next_date() } else { None };
         // A key is gone from its date on; the clock has to reach it.
         let expiry = dates.map(|date| self.now.mono_ms + date.saturating_sub(self.now.wall_ms()));
-        let extension = self.extension.as_ref().and_then(|extension| extension.deadline(self.now));
+        let extension = self.extension.as_ref().filter(|_| !self.is_replica());
+        let extension = extension.and_then(|extension| extension.deadline(self.now));
         let pause = self.pause.map(|pause| pause.until);
-        [expiry, self.waiters.deadline(), extension, pause].into_iter().flatten().min()
+        [expiry, self.waiters.deadline(), extension, pause, replication].into_iter().flatten().min()
     }
 
     /// Lets the extension work on database 0 (it may look at others through the transaction).
@@ -481,8 +503,25 @@ impl Engine {
     pub fn loaded(&mut self, now: Now) {
         self.loading = false;
         self.advance(now);
-        self.with_extension(|extension, txn| extension.loaded(txn));
+        // What a replica derives from keys would be old at once; it is derived when it becomes a master.
+        if !self.is_replica() {
+            self.with_extension(|extension, txn| extension.loaded(txn));
+        }
         self.end_unit();
+    }
+
+    /// The role has changed: a replica lets nothing disappear on its own.
+    pub(crate) fn pause_for_role(&mut self) {
+        self.settle_frozen();
+        self.outputs.push(Output::Link);
+    }
+
+    /// This server is the head from now on: what is derived from keys is derived now, and what it gives out must be
+    /// higher than what the master before gave out.
+    pub(crate) fn become_head(&mut self) {
+        if !self.loading {
+            self.with_extension(|extension, txn| extension.promoted(txn));
+        }
     }
 
     /// Forgets all data, so that it can be loaded again.

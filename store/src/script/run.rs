@@ -179,9 +179,9 @@ impl Run<'_> {
         let wrote = self.engine.running.as_ref().is_some_and(|running| running.wrote);
         if row.is(flags::WRITE)
             && !wrote
-            && let Some(reason) = self.engine.broken()
+            && let Some(fault) = self.engine.why_no_script_may_write()
         {
-            return Some(Fault::Misconfigured(reason.to_owned().into()).to_string());
+            return Some(fault.to_string());
         }
         if row.is(flags::DENYOOM) && !wrote && self.oom && !self.allow_oom {
             return Some(Fault::OutOfMemory.to_string());
@@ -305,7 +305,7 @@ impl Engine {
             // Somebody relies on the digest: from now on it is remembered, here and elsewhere.
             let body = script.body.clone();
             cache.make_lasting(digest);
-            self.data.feed.effect_anywhere(&[b"SCRIPT", b"LOAD", &body]);
+            self.data.feed.effect_for_log(&[b"SCRIPT", b"LOAD", &body]);
         }
         let Some(script) = cache.get_mut(digest) else { return Err(Fault::NoScript) };
         let function = compiled(sandbox, script)?;
