@@ -1,7 +1,7 @@
 //! The connection of one who follows: bytes of the stream out, confirmations in.
 //!
-//! Law: what is sent is the engine's business ([`pbj_store::engine::Engine::feed_replica`]); here it only moves. While a
-//! write waits for the other side, what that side says is heard all the same.
+//! Law: what is sent is the engine's business ([`pbj_store::engine::Engine::feed_replica`]); here it only moves. While
+//! a write waits for the other side, what that side says is heard all the same.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};

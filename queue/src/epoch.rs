@@ -1,8 +1,8 @@
 //! Epochs: what keeps numbers apart that two masters gave out.
 //!
-//! Law: a master that was a replica does not know the last tokens of the master before it, because they may not have come
-//! across. So it begins an epoch, the high bits of all tokens: each of its own is larger than each of theirs. The epoch
-//! is in the keyspace before the first token of it is given out.
+//! Law: a master that was a replica does not know the last tokens of the master before it, because they may not have
+//! come across. So it begins an epoch, the high bits of all tokens: each of its own is larger than each of theirs. The
+//! epoch is in the keyspace before the first token of it is given out.
 
 use pbj_store::command::Fault;
 use pbj_store::number::parse_u64;

@@ -60,7 +60,8 @@ const RESTORE_ASKING: Command = Command::data("restore-asking", Group::Server, r
 #[derive(Default)]
 struct Options {
     replace: bool,
-    absolute: bool,
+    /// The time is a date; the word that says so, as it came.
+    absolute: Option<[u8; 6]>,
     idle_seconds: Option<i64>,
     frequency: Option<i64>,
 }
@@ -72,7 +73,7 @@ impl Options {
             let word = args.bytes()?;
             match () {
                 () if is_word(word, "REPLACE") => options.replace = true,
-                () if is_word(word, "ABSTTL") => options.absolute = true,
+                () if is_word(word, "ABSTTL") => options.absolute = word.try_into().ok(),
                 () if is_word(word, "IDLETIME") && args.left() > 0 && options.frequency.is_none() => {
                     let seconds = args.integer()?;
                     if seconds < 0 {
@@ -152,8 +153,9 @@ fn state(txn: &mut Txn<'_>, key: &[u8], date: Option<u64>, payload: &[u8], optio
     if options.replace {
         effect.push(b"REPLACE");
     }
-    if date.is_some() || options.absolute {
-        effect.push(b"ABSTTL");
+    let absolute = options.absolute.unwrap_or(*b"ABSTTL");
+    if date.is_some() || options.absolute.is_some() {
+        effect.push(&absolute);
     }
     let number = Digits::of(options.idle_seconds.or(options.frequency).unwrap_or(0));
     if options.idle_seconds.is_some() {

@@ -492,7 +492,7 @@ impl Engine {
     }
 
     /// Lets the extension work on database 0 (it may look at others through the transaction).
-    fn with_extension(&mut self, work: impl FnOnce(&mut dyn Extension, &mut Txn<'_>)) {
+    pub(crate) fn with_extension(&mut self, work: impl FnOnce(&mut dyn Extension, &mut Txn<'_>)) {
         if let Some(mut extension) = self.extension.take() {
             work(&mut *extension, &mut self.txn(0));
             self.extension = Some(extension);
@@ -508,20 +508,6 @@ impl Engine {
             self.with_extension(|extension, txn| extension.loaded(txn));
         }
         self.end_unit();
-    }
-
-    /// The role has changed: a replica lets nothing disappear on its own.
-    pub(crate) fn pause_for_role(&mut self) {
-        self.settle_frozen();
-        self.outputs.push(Output::Link);
-    }
-
-    /// This server is the head from now on: what is derived from keys is derived now, and what it gives out must be
-    /// higher than what the master before gave out.
-    pub(crate) fn become_head(&mut self) {
-        if !self.loading {
-            self.with_extension(|extension, txn| extension.promoted(txn));
-        }
     }
 
     /// Forgets all data, so that it can be loaded again.

@@ -1,7 +1,7 @@
 //! FAILOVER: handing the role over to a replica without losing anything.
 //!
-//! Law: writes stop first; when the chosen replica has everything, it is asked to take over, and this server follows it.
-//! If it does not, or not in time, everything is as before.
+//! Law: writes stop first; when the chosen replica has everything, it is asked to take over, and this server follows
+//! it. If it does not, or not in time, everything is as before.
 
 use super::replica::Replica;
 use crate::command::Fault;

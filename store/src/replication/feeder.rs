@@ -1,6 +1,6 @@
 //! The master's side: who may follow from where, and what each gets next.
 //!
-//! Law: nobody is asked for before the bytes that it may still need are kept, and nobody makes the master keep more than
+//! Law: the bytes that a replica may still need are kept, and none makes the master keep more than
 //! `client-output-buffer-limit` says. What a replica gets is a function of its offset; a connection asks with
 //! [`Engine::feed_replica`] whenever it has room.
 

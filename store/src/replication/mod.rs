@@ -2,8 +2,8 @@
 //!
 //! Law: everything here is a state machine over bytes; whoever has sockets moves them. A history has a name (forty
 //! digits) and its bytes have offsets; a replica that knows both goes on where it was, if the bytes are still there.
-//! What a master sends is applied unit by unit and passed on byte by byte: the offsets of a whole chain are those of its
-//! head.
+//! What a master sends is applied unit by unit and passed on byte by byte: the offsets of a whole chain are those of
+//! its head.
 //!
 //! - `backlog`: the newest part of the stream, once for all replicas.
 //! - `replica` is what a master knows of one of them, `feeder` what it does for them, `full_sync` how it gives them the

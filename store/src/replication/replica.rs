@@ -1,7 +1,5 @@
 //! What a master knows of one who follows it.
 
-use std::net::SocketAddr;
-
 use crate::limits::FEED_BYTES;
 
 /// What a client said about itself before it asked for the stream (REPLCONF).
@@ -96,9 +94,9 @@ impl Replica {
 
     /// The address at which others reach it, where `peer` is the one it comes from.
     pub(super) fn address(&self, peer: &str) -> String {
-        let of_peer = || match peer.parse::<SocketAddr>() {
-            Ok(address) => address.ip().to_string(),
-            Err(_) => peer.rsplit_once(':').map_or(peer, |(host, _)| host).to_owned(),
+        let of_peer = || {
+            let host = peer.rsplit_once(':').map_or(peer, |(host, _)| host);
+            host.trim_start_matches('[').trim_end_matches(']').to_owned()
         };
         self.introduction.address.clone().unwrap_or_else(of_peer)
     }

@@ -163,6 +163,20 @@ impl Engine {
         }
     }
 
+    /// The role has changed: a replica lets nothing disappear on its own.
+    pub(crate) fn pause_for_role(&mut self) {
+        self.settle_frozen();
+        self.outputs.push(Output::Link);
+    }
+
+    /// This server is the head from now on: what is derived from keys is derived now, and what it gives out must be
+    /// higher than what the master before gave out.
+    pub(crate) fn become_head(&mut self) {
+        if !self.loading {
+            self.with_extension(|extension, txn| extension.promoted(txn));
+        }
+    }
+
     /// Writes into the configuration whom this server follows, for CONFIG REWRITE.
     pub(crate) fn write_down_master(&mut self, master: Option<(&str, u16)>) -> Result<(), Fault> {
         let port = master.map(|(_, port)| port.to_string()).unwrap_or_default();

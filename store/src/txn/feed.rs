@@ -2,10 +2,10 @@
 //!
 //! Law: an effect is a finished fact in the form of an ordinary command, stated by a handler while it changes data. The
 //! effects of one unit (a command, an EXEC, a script, a tick) make one frame, wrapped in MULTI and EXEC when there is
-//! more than one; the frame has one place in the stream, and log, backlog and replicas get the same bytes. Two things are
-//! told apart: what only replicas have to hear (PING, PUBLISH, requests for a word), and what only the log needs (which
-//! database it is in, where a master's stream does not say it again). The stream has two counts for that reason: how far
-//! the log is, and the offset of replication, which counts no byte that is for the log alone.
+//! more than one; the frame has one place in the stream, and log, backlog and replicas get the same bytes. Two things
+//! are told apart: what only replicas have to hear (PING, PUBLISH, requests for a word), and what only the log needs
+//! (which database it is in, where a master's stream does not say it again). The stream has two counts for that reason:
+//! how far the log is, and the offset of replication, which counts no byte that is for the log alone.
 
 use std::ops::Range;
 
@@ -41,6 +41,8 @@ pub struct Feed {
 #[derive(Default)]
 struct Unit {
     start: usize,
+    /// Bytes at its beginning that name its database: they come before the transaction, as in Redis.
+    lead: usize,
     effects: usize,
     /// How many of the effects are for replicas alone.
     unlogged: usize,
@@ -191,7 +193,7 @@ impl Feed {
 
     fn begin_unit(&mut self) {
         self.unit =
-            Unit { start: self.bytes.len(), effects: 0, unlogged: 0, unsent: 0, apart: self.apart.len() };
+            Unit { start: self.bytes.len(), lead: 0, effects: 0, unlogged: 0, unsent: 0, apart: self.apart.len() };
     }
 
     /// Says whether effects go unwritten for now.
@@ -250,6 +252,9 @@ impl Feed {
         if self.db != Some(db) {
             write_command(&mut self.bytes, &[b"SELECT", Digits::of(db as i64).as_bytes()]);
             self.db = Some(db);
+            if self.unit.effects == 0 {
+                self.unit.lead = self.bytes.len() - self.unit.start;
+            }
         }
     }
 
@@ -261,7 +266,7 @@ impl Feed {
 
     /// Ends the unit: its effects become one frame. Says whether there were any.
     pub(crate) fn end_unit(&mut self) -> bool {
-        let Unit { start, effects, unlogged, unsent, apart } = self.unit;
+        let Unit { start, lead, effects, unlogged, unsent, apart } = self.unit;
         // Who gets only one of them needs no transaction around it.
         let wrapped = match (effects - unlogged > 1, effects - unsent > 1) {
             (false, false) => None,
@@ -270,7 +275,7 @@ impl Feed {
             (false, true) => Some(Some(Only::Replicas)),
         };
         if let Some(only) = wrapped {
-            self.wrap_unit(start, apart, only);
+            self.wrap_unit(start + lead, apart, only);
         }
         self.begin_unit();
         effects > 0
@@ -343,7 +348,7 @@ mod tests {
         assert_eq!(log, "*2 $6 SELECT $1 0 *2 $3 DEL $1 a ");
         assert_eq!(
             replicas,
-            "*1 $5 MULTI *2 $6 SELECT $1 0 *2 $3 DEL $1 a *3 $7 PUBLISH $1 c $1 m *1 $4 EXEC \
+            "*2 $6 SELECT $1 0 *1 $5 MULTI *2 $3 DEL $1 a *3 $7 PUBLISH $1 c $1 m *1 $4 EXEC \
              *1 $5 MULTI *3 $7 PUBLISH $1 c $1 1 *3 $7 PUBLISH $1 c $1 2 *1 $4 EXEC *1 $4 PING "
         );
         assert_eq!(whole as usize, replicas.replace(' ', "\r\n").len());
