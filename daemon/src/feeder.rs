@@ -65,7 +65,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             let mut bytes = Vec::new();
             (engine.feed_replica(client, &mut bytes), bytes)
         });
-        (feeding == Feeding::GoesOn).then_some(bytes)
+        if feeding == Feeding::Hungry {
+            self.shared.timer.notify_one();
+        }
+        (feeding != Feeding::Over).then_some(bytes)
     }
 
     /// Sends bytes; false if the connection ends.

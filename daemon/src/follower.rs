@@ -39,13 +39,15 @@ async fn run(shared: Arc<Shared>) {
             continue;
         };
         let attempt = address.attempt;
+        let began = shared.clock.now().mono_ms;
         tokio::select! {
             () = follow(&shared, address) => {}
             () = shared.stop.cancelled() => return,
         }
         let wanted = shared.with_engine(|engine| engine.wanted_master());
-        // Another master, or another reason to begin anew at once.
-        if wanted.is_none_or(|address| address.attempt != attempt + 1) {
+        // Another master, or a link that was good for some time: a new one is made at once.
+        let lasted = shared.clock.now().mono_ms - began >= RETRY.as_millis() as u64;
+        if lasted || wanted.is_none_or(|address| address.attempt != attempt + 1) {
             continue;
         }
         tokio::select! {

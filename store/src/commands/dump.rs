@@ -100,7 +100,7 @@ fn date_of(txn: &Txn<'_>, ttl: &[u8], options: &Options) -> Result<Option<u64>, 
     let ttl = parse_i64(ttl).ok_or(Fault::NotInteger)?;
     let invalid = || Fault::other("Invalid TTL value, must be >= 0");
     let ttl = u64::try_from(ttl).map_err(|_| invalid())?;
-    let now = if options.absolute || ttl == 0 { 0 } else { txn.now().wall_ms() };
+    let now = if options.absolute.is_some() || ttl == 0 { 0 } else { txn.now().wall_ms() };
     // Redis takes a date that its clock cannot reach for one in the past, and drops the value with an OK.
     let date = ttl.checked_add(now).filter(|&date| i64::try_from(date).is_ok()).ok_or_else(invalid)?;
     Ok(Some(date).filter(|&date| date != 0))

@@ -61,6 +61,7 @@ use crate::config::Config;
 use crate::hash::HashKey;
 use crate::keyspace::digest::{self, DatasetDigest};
 use crate::limits::EXPIRE_PER_TICK;
+use crate::rdb::Walk;
 use crate::replication::{Replication, new_id};
 use crate::resp::reply::Reply;
 use crate::script::{Running, Scripting};
@@ -131,6 +132,10 @@ pub struct Engine {
     extension: Option<Box<dyn Extension>>,
     /// Scripts and their interpreters; not there while one of them runs.
     pub(crate) scripting: Option<Box<Scripting>>,
+    /// The snapshot that is being written while clients are served.
+    pub(crate) walk: Option<Walk>,
+    /// How many walks there were.
+    pub(crate) walks: u64,
     /// What the last DEBUG RELOAD wrote.
     pub(crate) kept_snapshot: Vec<u8>,
     /// The script that runs.
@@ -188,6 +193,8 @@ impl Engine {
             idle_looked_at: 0,
             broken: None,
             scripting: Some(Box::default()),
+            walk: None,
+            walks: 0,
             kept_snapshot: Vec::new(),
             running: None,
             busy_now: now,
@@ -247,7 +254,7 @@ impl Engine {
         self.sessions.get(&client).map_or("normal", Session::class)
     }
 
-    /// Number of clients.
+    /// Number of clients, those who follow and the link to the master among them.
     pub fn clients(&self) -> usize {
         self.sessions.len()
     }
@@ -467,8 +474,11 @@ impl Engine {
         }
         self.idle_looked_at = now;
         let is_idle = |session: &&Session| {
-            let quiet_by_nature =
-                session.waiting.is_some() || session.held || session.listens() || session.is_replica;
+            let quiet_by_nature = session.waiting.is_some()
+                || session.held
+                || session.listens()
+                || session.is_replica
+                || session.is_master;
             !quiet_by_nature && now.saturating_sub(session.last_used_at) > limit_ms
         };
         let idle: Vec<ClientId> = self.sessions.values().filter(is_idle).map(|session| session.id).collect();

@@ -188,6 +188,8 @@ pub(crate) struct Session {
     pub(crate) introduction: Option<Box<Introduction>>,
     /// It follows.
     pub(crate) is_replica: bool,
+    /// It is no client: it stands for the link to the master.
+    pub(crate) is_master: bool,
     /// What it waits for with WAIT or WAITAOF.
     pub(crate) ack_wait: Option<AckWait>,
     /// Where its last write ended: its place in the log, and its offset of replication.
@@ -236,6 +238,7 @@ impl Session {
             postponed: false,
             introduction: None,
             is_replica: false,
+            is_master: false,
             ack_wait: None,
             written: (0, 0),
             tracking: None,
@@ -280,6 +283,7 @@ impl Session {
         let mode = self.tracking.as_ref();
         let letters = [
             (self.is_replica, 'S'),
+            (self.is_master, 'M'),
             (self.monitors, 'O'),
             (self.listens(), 'P'),
             (self.multi.is_some(), 'x'),
@@ -299,7 +303,9 @@ impl Session {
 
     /// The class by which CLIENT LIST and KILL select.
     pub(crate) fn class(&self) -> &'static str {
-        if self.monitors || self.is_replica {
+        if self.is_master {
+            "master"
+        } else if self.monitors || self.is_replica {
             "replica"
         } else if self.listens() {
             "pubsub"

@@ -25,6 +25,8 @@ pub(crate) enum Request<'a> {
 pub enum Feeding {
     /// There are bytes, or there will be.
     GoesOn,
+    /// The same, and a tick makes more of them.
+    Hungry,
     /// The client is none who follows; the connection is to be closed.
     Over,
 }
@@ -201,10 +203,13 @@ impl Engine {
         match replica.stage {
             Stage::Dataset { payload, sent } => {
                 let Some(payload) = self.replication.payloads.get(&payload) else { return Feeding::Over };
-                let sent = sent + payload.read(sent, FEED_BYTES, out);
-                replica.advance_dataset(payload, sent);
+                let read = payload.read(sent, FEED_BYTES, out);
+                let hungry = read > 0 && !payload.is_whole();
+                replica.advance_dataset(payload, sent + read);
                 replica.heard_at = self.now.mono_ms;
+                self.replication.counters.output += read;
                 self.drop_payloads();
+                return if hungry { Feeding::Hungry } else { Feeding::GoesOn };
             }
             Stage::Online => {
                 if let Some(backlog) = &self.replication.backlog {
@@ -277,15 +282,19 @@ impl Engine {
                 self.data.feed.end_unit();
             }
         }
-        let mut woken = false;
-        for replica in self.replication.replicas.values_mut() {
-            if matches!(replica.stage, Stage::Waiting | Stage::Fetched) && replica.words.is_empty() {
+        let is_waiting = |replica: &Replica| {
+            matches!(replica.stage, Stage::Waiting | Stage::Fetched) || self.waits_for_length(replica)
+        };
+        let replicas = self.replication.replicas.iter();
+        let waiting: Vec<ClientId> =
+            replicas.filter(|(_, replica)| is_waiting(replica)).map(|(&client, _)| client).collect();
+        for client in waiting {
+            if let Some(replica) = self.replication.replicas.get_mut(&client)
+                && replica.words.is_empty()
+            {
                 replica.words.push(b'\n');
-                woken = true;
+                self.outputs.push(Output::Fed);
             }
-        }
-        if woken {
-            self.outputs.push(Output::Fed);
         }
     }
 

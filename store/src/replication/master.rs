@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::transfer::Transfer;
+use crate::engine::ClientId;
 use crate::resp::request::{Batch, Parser};
 
 /// Where a master is to be found.
@@ -52,6 +53,8 @@ pub(super) struct Master {
     pub(super) db: usize,
     /// The history could not be gone on with the last time: everything is asked for.
     pub(super) from_nothing: bool,
+    /// The session that stands for the link.
+    pub(super) session: Option<ClientId>,
     /// It is asked to hand over its role.
     pub(super) takes_over: bool,
 }
@@ -95,6 +98,7 @@ impl Master {
             down_since: Some(now_ms),
             db,
             from_nothing: false,
+            session: None,
             takes_over: false,
         }
     }

@@ -6,7 +6,7 @@
 use super::feeder::LOOK_EVERY_MS;
 use super::master::{LinkFault, Master, MasterAddress, Stage};
 use crate::command::Fault;
-use crate::engine::{ClientId, Engine, Output};
+use crate::engine::{ClientId, Engine, Output, Peer};
 use crate::time::Now;
 
 impl Engine {
@@ -89,6 +89,9 @@ impl Engine {
         let Some(master) = &mut self.replication.master else { return };
         let stage = std::mem::replace(&mut master.stage, Stage::Apart);
         master.is_reached = false;
+        if let Some(session) = master.session.take() {
+            self.sessions.remove(&session);
+        }
         master.input = Vec::new();
         master.parsed = Default::default();
         master.output = Vec::new();
@@ -124,8 +127,29 @@ impl Engine {
     pub fn master_reached(&mut self, now: Now, attempt: u64) {
         self.reaching_master(now, attempt);
         if self.wanted_master().is_some_and(|master| master.attempt == attempt) {
+            self.register_link(now);
             self.greet_master();
         }
+    }
+
+    /// Shows the link among the clients.
+    fn register_link(&mut self, now: Now) {
+        let Some(master) = &self.replication.master else { return };
+        let peer = Peer { addr: format!("{}:{}", master.host, master.port), ..Peer::default() };
+        let session = self.connect(now, peer);
+        if let Some(session) = self.sessions.get_mut(&session) {
+            session.is_master = true;
+        }
+        if let Some(master) = &mut self.replication.master {
+            master.session = Some(session);
+        }
+    }
+
+    /// Ends the connection to the master, so that another one is made.
+    pub(crate) fn break_link(&mut self) {
+        self.note("the link to the master is to be made anew");
+        self.lose_link(None);
+        self.outputs.push(Output::Link);
     }
 
     /// The connection is gone, or could not be made.
@@ -200,7 +224,8 @@ impl Engine {
             || replication.deserted_at.is_some()
             || replication.failover.is_some();
         let look = busy.then_some(replication.look_at);
-        [look, replication.sync_due].into_iter().flatten().min()
+        let dataset = self.has_dataset_to_write().then_some(self.now.mono_ms);
+        [look, replication.sync_due, dataset].into_iter().flatten().min()
     }
 
     /// Looks after replicas, master, and those who wait for either.
@@ -208,6 +233,7 @@ impl Engine {
         let now = self.now.mono_ms;
         self.ask_if_wanted();
         self.sync_if_due();
+        self.write_dataset_on();
         self.serve_ack_waiters();
         self.failover_goes_on();
         if now < self.replication.look_at {

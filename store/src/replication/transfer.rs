@@ -203,6 +203,10 @@ impl Engine {
             self.data.feed.effect_anywhere(&[b"FUNCTION", b"FLUSH"]);
         }
         self.end_unit();
+        // A snapshot that is being written is one of keys that go now.
+        if let Some(walk) = self.current_walk() {
+            self.end_walk(walk);
+        }
         std::mem::swap(&mut self.data.keyspace, &mut aside.data.keyspace);
         for code in aside.library_codes() {
             // It was checked when it came in.

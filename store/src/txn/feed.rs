@@ -192,8 +192,14 @@ impl Feed {
     }
 
     fn begin_unit(&mut self) {
-        self.unit =
-            Unit { start: self.bytes.len(), lead: 0, effects: 0, unlogged: 0, unsent: 0, apart: self.apart.len() };
+        self.unit = Unit {
+            start: self.bytes.len(),
+            lead: 0,
+            effects: 0,
+            unlogged: 0,
+            unsent: 0,
+            apart: self.apart.len(),
+        };
     }
 
     /// Says whether effects go unwritten for now.
