@@ -39,7 +39,11 @@ impl Server {
     }
 
     fn call(&mut self, request: &str) -> String {
-        let words: Vec<&[u8]> = request.split(' ').map(str::as_bytes).collect();
+        self.call_words(&request.split(' ').collect::<Vec<_>>())
+    }
+
+    fn call_words(&mut self, words: &[&str]) -> String {
+        let words: Vec<&[u8]> = words.iter().map(|word| word.as_bytes()).collect();
         let mut bytes = Vec::new();
         write_command(&mut bytes, &words);
         let (out, _) = self.execute(self.client, &bytes);
@@ -255,7 +259,8 @@ fn a_dataset_may_grow_aside() {
 #[test]
 fn a_replica_that_does_not_read_is_cut_off() {
     let (mut master, mut replica, link) = pair(4096);
-    master.call("CONFIG SET client-output-buffer-limit replica 1200000 0 0");
+    let limit = ["CONFIG", "SET", "client-output-buffer-limit", "replica 1200000 0 0"];
+    assert_eq!(master.call_words(&limit), "+OK");
     master.call("CONFIG SET repl-backlog-size 100000");
     let text = "x".repeat(100_000);
     for _ in 0..11 {

@@ -20,6 +20,7 @@ mod evict_clients;
 mod extension;
 mod gates;
 mod host;
+mod idle;
 mod latency;
 mod monitor;
 mod output;
@@ -430,7 +431,14 @@ impl Engine {
         for db in 0..self.data.keyspace.count() {
             let database = self.data.keyspace.db(db);
             if database.has_dates() || database.with_dated_fields() > 0 {
-                expired += self.txn(db).expire_due(EXPIRE_PER_TICK);
+                // Each key that goes is a unit of its own: nothing ties them together.
+                for _ in 0..EXPIRE_PER_TICK {
+                    if self.txn(db).expire_due(1) == 0 {
+                        break;
+                    }
+                    expired += 1;
+                    self.end_unit();
+                }
                 expired += self.txn(db).expire_fields_due(EXPIRE_PER_TICK);
                 self.end_unit();
             }
@@ -463,26 +471,6 @@ impl Engine {
         self.close_idle();
         self.broadcast_changes();
         self.stats.rate.sample(now.mono_ms, self.stats.commands);
-    }
-
-    /// Closes clients that have said nothing for too long (`timeout`). Those who wait or listen are quiet by nature.
-    fn close_idle(&mut self) {
-        let limit_ms = 1000 * self.config.size("timeout") as u64;
-        let now = self.now.mono_ms;
-        if limit_ms == 0 || now < self.idle_looked_at + 1000 {
-            return;
-        }
-        self.idle_looked_at = now;
-        let is_idle = |session: &&Session| {
-            let quiet_by_nature = session.waiting.is_some()
-                || session.held
-                || session.listens()
-                || session.is_replica
-                || session.is_master;
-            !quiet_by_nature && now.saturating_sub(session.last_used_at) > limit_ms
-        };
-        let idle: Vec<ClientId> = self.sessions.values().filter(is_idle).map(|session| session.id).collect();
-        self.outputs.extend(idle.into_iter().map(|client| Output::Close { client }));
     }
 
     /// When something is due next, in monotonic milliseconds.

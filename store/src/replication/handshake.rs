@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use super::history::is_id;
 use super::master::{LinkFault, Stage};
 use super::transfer::{Framing, Transfer};
-use crate::engine::Engine;
+use crate::engine::{Engine, LogLevel};
 use crate::limits::MASTER_LINE_MAX;
 use crate::number::parse_i64;
 use crate::resp::reply::write_command;
@@ -78,7 +78,11 @@ impl Engine {
             match asked {
                 Asked::Alive if is_error && !is_about_access(&line) => return Err(refused(&line)),
                 Asked::Alive => self.introduce_myself(),
-                Asked::Password if is_error => return Err(refused(&line)),
+                Asked::Password if is_error => {
+                    let text = String::from_utf8_lossy(&line).into_owned();
+                    self.host.note(LogLevel::Warning, format!("Unable to AUTH to MASTER: {text}").as_bytes());
+                    return Err(refused(&line));
+                }
                 Asked::Password | Asked::Introduction => self.ask_for_stream_when_known(),
                 Asked::Stream => self.stream_answered(&line)?,
                 Asked::Dataset if is_error => return Err(refused(&line)),
