@@ -19,6 +19,7 @@ use pbj_systemd::{Inherited, Socket};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use crate::alarm::Alarm;
 use crate::busy::Busy;
 use crate::clock::Clock;
 use crate::control::{self, Controller, Controls};
@@ -146,7 +147,6 @@ impl Daemon {
             options;
         on_status("Opening the data folder");
         let folder = PathBuf::from(config.text("dir"));
-        std::fs::create_dir_all(&folder).map_err(StartFault::Folder)?;
         let lock = FolderLock::take(&folder).map_err(StartFault::Folder)?;
         let names = LogNames {
             folder: config.text("appenddirname").to_owned(),
@@ -216,10 +216,10 @@ impl Daemon {
 
     /// Asks all threads that serve clients for a sign of life; returns how many each gave so far.
     pub fn beat(&self) -> Vec<u64> {
-        self.shared.timer.notify_one();
-        let io = self.io_threads.iter().map(IoThread::beat);
         // While a script runs for long the timer waits; then the script must go on.
         let timer = self.shared.timer_runs.load(Ordering::Relaxed) + self.shared.busy.looks();
+        self.shared.timer.notify_one();
+        let io = self.io_threads.iter().map(IoThread::beat);
         std::iter::once(timer).chain(io).collect()
     }
 
@@ -292,10 +292,18 @@ fn start_control_thread(
     opened: mpsc::UnboundedReceiver<Door>,
 ) -> std::io::Result<JoinHandle<()>> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let alarm = {
+        let _context = runtime.enter();
+        Alarm::new()?
+    };
     let body = move || {
         runtime.block_on(async move {
             tokio::spawn(doors::serve(gate, opened, shared.stop.clone()));
-            timer::run(shared).await;
+            if let Err(fault) = timer::run(Arc::clone(&shared), alarm).await {
+                // Without a sense of time no promise holds.
+                tracing::error!("the timer: {fault}");
+                shared.request_stop();
+            }
         });
     };
     std::thread::Builder::new().name("control".into()).spawn(body)

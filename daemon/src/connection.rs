@@ -152,6 +152,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             if self.batch.is_empty() && parsed.is_ok() {
                 break;
             }
+            if let Err(fault @ ProtocolFault::CrossProtocol) = parsed {
+                // What came before it, as `GET / HTTP/1.1`, is a part of the same request of HTTP.
+                return self.refuse(fault).await;
+            }
             let whole = self.batch.len();
             let executed = self.execute();
             let unfinished = executed.requests < whole;
@@ -162,6 +166,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             self.waits = executed.waits;
             self.follows = executed.follows;
             match parsed {
+                // A request before it has authenticated the client: now it may be none.
+                Err(fault) if fault.is_for_strangers() && self.limits.authenticated && !unfinished => {
+                    self.parser = Parser::default();
+                }
                 // What could not be parsed comes after what was not executed yet.
                 Err(fault) if !unfinished => return self.refuse(fault).await,
                 _ if unfinished => {}

@@ -21,14 +21,17 @@ pub struct FolderLock {
 }
 
 impl FolderLock {
-    /// Takes the right to use a folder.
+    /// Takes the right to use a folder, which is made if it is not there.
     ///
     /// # Errors
-    /// Somebody else has it, or the folder cannot be written to.
+    /// Somebody else has it, or the folder cannot be made or written to; the text names it.
     pub fn take(folder: &Path) -> io::Result<Self> {
         let path = folder.join("pbjd.lock");
-        let file =
-            OpenOptions::new().create(true).truncate(false).write(true).read(true).mode(0o600).open(&path)?;
+        let named = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", folder.display()));
+        fs::create_dir_all(folder).map_err(named)?;
+        let open =
+            OpenOptions::new().create(true).truncate(false).write(true).read(true).mode(0o600).open(&path);
+        let file = open.map_err(named)?;
         let mut file = Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(file, errno)| {
             let holder = io::read_to_string(&file).unwrap_or_default();
             let who = holder.trim();

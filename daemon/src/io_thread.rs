@@ -85,10 +85,12 @@ impl IoThread {
         }
     }
 
-    /// Asks for a sign of life; returns how many came so far.
+    /// Asks for a sign of life; returns how many came to what was asked before. The one that is asked for now does
+    /// not count: it may be quick this time and slow the next, and the thread would seem to stand still.
     pub fn beat(&self) -> u64 {
+        let before = self.beats.load(Ordering::Relaxed);
         self.adopt(Incoming::Beat);
-        self.beats.load(Ordering::Relaxed)
+        before
     }
 
     /// Waits until the thread has ended.

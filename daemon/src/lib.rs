@@ -6,6 +6,7 @@
 //! A tour: [`boot`] puts everything together; [`shared`] is what threads share; [`io_thread`] and [`connection`] serve
 //! clients; [`timer`] lets happen what is due; [`log_writer`] makes it last; [`supervise`] runs it all as a service.
 
+pub mod alarm;
 pub mod allocator;
 pub mod boot;
 pub mod busy;

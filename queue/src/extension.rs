@@ -8,13 +8,14 @@ use pbj_store::resp::reply::Reply;
 use pbj_store::time::Now;
 use pbj_store::txn::Txn;
 
+use crate::change::Change;
 use crate::commands::{ROWS, VERBS};
 use crate::index::Due;
 use crate::keys::PREFIX;
 use crate::limits::DUE_PER_TICK;
 use crate::model::State;
 use crate::queues::{Found, Queues};
-use crate::record::{Fields, Head, field};
+use crate::record::{Head, field};
 
 impl Queues {
     /// Handles one thing that is due.
@@ -44,23 +45,24 @@ impl Queues {
     fn lease_is_lost(&mut self, txn: &mut Txn<'_>, job: &Found) -> Result<(), Fault> {
         let lost = job.head.lost + 1;
         let now = self.steady_ms(txn);
-        let fields = Fields::default().number(field::LOST, lost.into());
+        let mut change = Change::of(&job.head);
+        change.lost(lost);
         self.queue_mut(job.queue).totals.lost += 1;
         let totals = &mut self.queue_mut(job.queue).totals;
         if job.head.cancelling {
             totals.cancelled += 1;
-            return self.end_job(txn, job, &fields.state(State::Cancelled).number(field::ENDED, now), None);
+            return self.end_job(txn, job, change.state(State::Cancelled).ended(now), None);
         }
         if lost > job.head.lost_max {
             totals.dead += 1;
-            let fields = fields
+            change
                 .state(State::Dead)
-                .number(field::ENDED, now)
+                .ended(now)
                 .text(field::ERROR, b"its workers were lost too often")
                 .text(field::ERROR_KIND, b"lost");
-            return self.end_job(txn, job, &fields, None);
+            return self.end_job(txn, job, &change, None);
         }
-        self.move_job(txn, job, &fields.state(State::Ready))
+        self.move_job(txn, job, change.state(State::Ready))
     }
 
     fn pop_due(&mut self, txn: &Txn<'_>) -> Option<(u64, Due)> {

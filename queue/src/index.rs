@@ -3,10 +3,11 @@
 //! Law: everything here is a function of the hashes of jobs, and is made again from them after a load. Verbs change a
 //! hash and its place here together, in [`crate::queues`].
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::ops::AddAssign;
 
 use crate::durations::Durations;
+use crate::line::Line;
 use crate::model::State;
 use crate::record::Head;
 
@@ -27,7 +28,7 @@ pub(crate) enum Due {
 /// Things by the time at which they become due.
 #[derive(Debug, Default)]
 pub(crate) struct Timeline {
-    entries: BTreeSet<(u64, Due)>,
+    entries: Line<(u64, Due)>,
 }
 
 impl Timeline {
@@ -37,13 +38,12 @@ impl Timeline {
 
     /// Says whether it was there.
     pub(crate) fn remove(&mut self, at_ms: u64, due: Due) -> bool {
-        self.entries.remove(&(at_ms, due))
+        self.entries.remove((at_ms, due))
     }
 
     /// Takes the first thing that is due at a time.
     pub(crate) fn pop(&mut self, now_ms: u64) -> Option<(u64, Due)> {
-        let first = *self.entries.first()?;
-        if first.0 > now_ms {
+        if self.next_ms()? > now_ms {
             return None;
         }
         self.entries.pop_first()
@@ -51,7 +51,7 @@ impl Timeline {
 
     /// When the first thing is due.
     pub(crate) fn next_ms(&self) -> Option<u64> {
-        self.entries.first().map(|&(at, _)| at)
+        self.entries.first().map(|(at, _)| at)
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -67,7 +67,7 @@ impl Timeline {
 /// number.
 #[derive(Debug, Default)]
 pub(crate) struct Ready {
-    lines: BTreeMap<i16, BTreeSet<(u64, u64)>>,
+    lines: BTreeMap<i16, Line<(u64, u64)>>,
 }
 
 impl Ready {
@@ -78,21 +78,26 @@ impl Ready {
     /// Says whether it was there.
     pub(crate) fn remove(&mut self, prio: i16, since_ms: u64, number: u64) -> bool {
         let Some(line) = self.lines.get_mut(&prio) else { return false };
-        let removed = line.remove(&(since_ms, number));
+        let removed = line.remove((since_ms, number));
         if line.is_empty() {
             self.lines.remove(&prio);
         }
         removed
     }
 
+    /// How many jobs there are.
+    pub(crate) fn len(&self) -> usize {
+        self.lines.values().map(Line::len).sum()
+    }
+
     /// The number of the next job.
     pub(crate) fn first(&self) -> Option<u64> {
-        self.lines.values().next().and_then(BTreeSet::first).map(|&(_, number)| number)
+        self.lines.values().next().and_then(Line::first).map(|(_, number)| number)
     }
 
     /// Since when the job that waits longest has been ready.
     pub(crate) fn oldest_ms(&self) -> Option<u64> {
-        self.lines.values().filter_map(|line| line.first().map(|&(since, _)| since)).min()
+        self.lines.values().filter_map(|line| line.first().map(|(since, _)| since)).min()
     }
 }
 
@@ -187,18 +192,16 @@ pub(crate) struct QueueIndex {
     pub(crate) ready: Ready,
     pub(crate) counts: Counts,
     /// Done and cancelled jobs without a date, the oldest first.
-    pub(crate) finished: BTreeSet<(u64, u64)>,
+    pub(crate) finished: Line<(u64, u64)>,
     /// Dead jobs without a date, the oldest first.
-    pub(crate) dead: BTreeSet<(u64, u64)>,
+    pub(crate) dead: Line<(u64, u64)>,
     /// Jobs that are over and have a date.
     pub(crate) dated: BTreeMap<u64, Dated>,
-    /// Leased jobs, by number.
-    pub(crate) leased: BTreeSet<u64>,
 }
 
 impl QueueIndex {
     /// The line in which a job that is over waits to be forgotten.
-    pub(crate) fn line_of(&mut self, state: State) -> &mut BTreeSet<(u64, u64)> {
+    pub(crate) fn line_of(&mut self, state: State) -> &mut Line<(u64, u64)> {
         if state == State::Dead { &mut self.dead } else { &mut self.finished }
     }
 }

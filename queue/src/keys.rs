@@ -10,7 +10,10 @@
 //! ```
 //! The queue name `lock` is reserved for this reason.
 
+use std::ops::Deref;
+
 use pbj_store::number::{Digits, parse_u64};
+use pbj_store::resp::reply::Reply;
 
 use crate::limits::NAME_BYTES_MAX;
 
@@ -40,6 +43,9 @@ impl<'a> KeyName<'a> {
         let rest = key.strip_prefix(PREFIX)?.strip_prefix(b"{")?;
         let end = rest.iter().position(|&byte| byte == b'}')?;
         let (tag, rest) = (&rest[..end], &rest[end + 1..]);
+        if tag.len() > NAME_BYTES_MAX {
+            return None;
+        }
         if tag == LOCK_TAG {
             return match rest {
                 [] => Some(Self::Locks),
@@ -59,21 +65,52 @@ impl<'a> KeyName<'a> {
     pub(crate) fn to_key(self) -> Vec<u8> {
         match self {
             Self::Queue(queue) => [PREFIX, b"{", queue, b"}"].concat(),
-            Self::Job(queue, number) => {
-                // Made for every verb, so at once and without a detour.
-                let digits = Digits::of(number as i64);
-                let mut key = Vec::with_capacity(PREFIX.len() + queue.len() + 27);
-                key.extend_from_slice(PREFIX);
-                key.push(b'{');
-                key.extend_from_slice(queue);
-                key.extend_from_slice(b"}:job:");
-                key.extend_from_slice(digits.as_bytes());
-                key
-            }
+            Self::Job(queue, number) => JobKey::prefix(queue).with_number(number).to_vec(),
             Self::Schedule(queue, id) => [PREFIX, b"{", queue, b"}:cron:", id].concat(),
             Self::Lock(name) => [PREFIX, b"{", LOCK_TAG, b"}:", name].concat(),
             Self::Locks => [PREFIX, b"{", LOCK_TAG, b"}"].concat(),
         }
+    }
+}
+
+/// Longest key of a job, in bytes: its number has up to 20 digits.
+const JOB_KEY_BYTES_MAX: usize = PREFIX.len() + 1 + NAME_BYTES_MAX + JOB_INFIX.len() + 20;
+/// What stands between the name of a queue and the number of a job in its key.
+const JOB_INFIX: &[u8] = b"}:job:";
+
+/// The key of a job, or the part of it that all jobs of a queue share; held in place, because every verb makes one.
+#[derive(Clone, Debug)]
+pub(crate) struct JobKey {
+    bytes: [u8; JOB_KEY_BYTES_MAX],
+    len: usize,
+}
+
+impl JobKey {
+    /// What the keys of all jobs of a queue begin with.
+    pub(crate) fn prefix(queue: &[u8]) -> Self {
+        let mut key = Self { bytes: [0; JOB_KEY_BYTES_MAX], len: 0 };
+        [PREFIX, b"{", queue, JOB_INFIX].into_iter().for_each(|piece| key.push(piece));
+        key
+    }
+
+    /// The key of a job, made of what it begins with.
+    pub(crate) fn with_number(&self, number: u64) -> Self {
+        let mut key = self.clone();
+        key.push(Digits::of(number as i64).as_bytes());
+        key
+    }
+
+    fn push(&mut self, piece: &[u8]) {
+        self.bytes[self.len..self.len + piece.len()].copy_from_slice(piece);
+        self.len += piece.len();
+    }
+}
+
+impl Deref for JobKey {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.bytes[..self.len]
     }
 }
 
@@ -97,6 +134,11 @@ pub(crate) fn job_id(queue: &[u8], number: u64) -> Vec<u8> {
     [queue, b":", Digits::of(number as i64).as_bytes()].concat()
 }
 
+/// Replies with such an id.
+pub(crate) fn write_job_id(queue: &[u8], number: u64, reply: &mut Reply<'_>) {
+    reply.bulk_of([queue, b":", Digits::of(number as i64).as_bytes()]);
+}
+
 /// Queue and number of such an id.
 pub(crate) fn split_job_id(id: &[u8]) -> Option<(&[u8], u64)> {
     let at = id.iter().rposition(|&byte| byte == b':')?;
@@ -118,7 +160,8 @@ mod tests {
         ] {
             assert_eq!(KeyName::parse(&name.to_key()), Some(name));
         }
-        for foreign in ["pbj:", "pbj:{mail", "pbj:{mail}:job:x", "pbj:{mail}:other", "other:{mail}"] {
+        let long = ["pbj:{", &"x".repeat(NAME_BYTES_MAX + 1), "}:job:1"].concat();
+        for foreign in [&*long, "pbj:", "pbj:{mail", "pbj:{mail}:job:x", "pbj:{mail}:other", "other:{mail}"] {
             assert_eq!(KeyName::parse(foreign.as_bytes()), None, "{foreign}");
         }
     }
@@ -131,6 +174,8 @@ mod tests {
         for bad in ["", "with space", "a{b", "lock", "mail:3", "line\n", &"x".repeat(129)] {
             assert!(!is_queue_name(bad.as_bytes()), "{bad}");
         }
+        let longest = JobKey::prefix(&[b'x'; NAME_BYTES_MAX]).with_number(i64::MIN.unsigned_abs());
+        assert_eq!(longest.len, JOB_KEY_BYTES_MAX);
         assert_eq!(split_job_id(b"app:mail:7"), Some((&b"app:mail"[..], 7)));
         assert_eq!(split_job_id(b"order-7"), None);
     }

@@ -4,10 +4,12 @@
 //! replica carry it, and a stock Redis can be a warm copy. What is held in memory (who is next, what is due) is
 //! derived.
 //!
-//! A tour: [`model`] says what a job is and which moves it makes; [`keys`] names all keys and [`record`] all fields;
-//! [`index`] keeps order and deadlines; [`queues`] is the door through which jobs move; [`push`], [`schedule`],
-//! [`lock`] and [`extension`] use it; [`commands`] are the verbs; [`cron`] is the language of schedules.
+//! A tour: [`model`] says what a job is and which moves it makes; [`keys`] names all keys and [`record`] all fields,
+//! which a [`change`] writes; [`index`] keeps order and deadlines, in lines ([`line`]); [`queues`] is the door through
+//! which jobs move; [`push`], [`schedule`], [`lock`] and [`extension`] use it; [`commands`] are the verbs; [`cron`] is
+//! the language of schedules.
 
+mod change;
 mod commands;
 pub mod cron;
 pub mod duration;
@@ -17,6 +19,7 @@ mod extension;
 mod index;
 mod keys;
 pub mod limits;
+mod line;
 mod lock;
 pub mod model;
 mod outline;

@@ -23,7 +23,6 @@ impl Queues {
             let index = &queue.index;
             lines.insert(format!("queue {name} counts {:?}", index.counts));
             lines.insert(format!("queue {name} ready {:?}", index.ready));
-            lines.insert(format!("queue {name} leased {:?}", index.leased));
             lines.insert(format!("queue {name} finished {:?}", index.finished));
             lines.insert(format!("queue {name} dead {:?}", index.dead));
             for (number, dated) in &index.dated {

@@ -5,6 +5,7 @@ use pbj_store::command::{Args, Fault};
 use pbj_store::number::parse_i64;
 use pbj_store::txn::Txn;
 
+use crate::change::Change;
 use crate::duration::{parse_instant, parse_ms};
 use crate::index::QueueNumber;
 use crate::keys::{is_name, is_queue_name};
@@ -14,7 +15,7 @@ use crate::limits::{
 };
 use crate::model::Backoff;
 use crate::queues::Queues;
-use crate::record::{Fields, field};
+use crate::record::{Head, field};
 
 /// When a job may be fetched first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -191,34 +192,38 @@ pub(crate) fn push(
     let number = queues.next_job(txn, queue)?;
     let now_ms = queues.steady_ms(txn);
     let backoff = options.backoff.as_ref().map(ToString::to_string);
-    let mut fields = Fields::default()
-        .text(field::TYPE, options.kind)
-        .text(field::PAYLOAD, payload)
-        .number(field::PUSHED, now_ms)
-        .unless_default(field::ATTEMPTS, options.attempts.into(), ATTEMPTS_DEFAULT.into())
-        .unless_default(field::LOST_MAX, options.lost_max.into(), LOST_DEFAULT.into())
-        .unless_default(field::LEASE, options.lease_ms, LEASE_DEFAULT_MS);
+    let mut job = Change::of(&Head::FRESH);
+    job.text(field::TYPE, options.kind).text(field::PAYLOAD, payload).pushed(now_ms);
+    if options.attempts != ATTEMPTS_DEFAULT {
+        job.attempts(options.attempts);
+    }
+    if options.lost_max != LOST_DEFAULT {
+        job.lost_max(options.lost_max);
+    }
+    if options.lease_ms != LEASE_DEFAULT_MS {
+        job.lease_ms(options.lease_ms);
+    }
     if options.prio != 0 {
-        fields = fields.integer(field::PRIO, options.prio.into());
+        job.prio(options.prio);
     }
     if let Some(backoff) = &backoff {
-        fields = fields.text(field::BACKOFF, backoff.as_bytes());
+        job.text(field::BACKOFF, backoff.as_bytes());
     }
     if let Some(keep) = options.keep_ms {
-        fields = fields.number(field::KEEP, keep);
+        job.keep_ms(keep);
     }
     if let Some(schedule) = options.schedule {
-        fields = fields.text(field::SCHEDULE, schedule);
+        job.text(field::SCHEDULE, schedule);
     }
-    fields = match options.when {
-        When::Now | When::After(0) => fields,
-        When::After(delay) => fields.number(field::DUE, now_ms + delay),
-        When::At(at) => fields.number(field::DUE, at).text(field::CALENDAR, b"1"),
+    match options.when {
+        When::Now | When::After(0) => &mut job,
+        When::After(delay) => job.due(now_ms + delay),
+        When::At(at) => job.due(at).calendar(true),
     };
     if let Some(id) = options.id {
-        fields = fields.text(field::ID, id);
+        job.text(field::ID, id);
     }
-    queues.create(txn, queue, number, &fields, options.id)?;
+    queues.create(txn, queue, number, &job, options.id)?;
     let totals = &mut queues.queue_mut(queue).totals;
     if options.schedule.is_some() {
         totals.scheduled += 1;

@@ -11,8 +11,9 @@ use pbj_store::number::parse_u64;
 use pbj_store::time::Now;
 use pbj_store::txn::Txn;
 
+use crate::change::Change;
 use crate::index::{Counts, Dated, Due, Place, QueueIndex, QueueNumber, Timeline, Totals};
-use crate::keys::{KeyName, job_id, split_job_id};
+use crate::keys::{JobKey, KeyName, job_id, split_job_id};
 use crate::limits::{COUNTER_BLOCK, DEAD_KEPT, FINISHED_KEPT, RESTART_GRACE_MS};
 use crate::lock::Locks;
 use crate::model::{State, Token};
@@ -30,6 +31,8 @@ pub(crate) struct Queue {
     pub(crate) name: Box<[u8]>,
     /// The key of its counters; who waits for jobs waits for it.
     pub(crate) key: Box<[u8]>,
+    /// What the keys of its jobs begin with.
+    job_keys: JobKey,
     pub(crate) index: QueueIndex,
     pub(crate) totals: Totals,
     pub(crate) jobs: Counter,
@@ -94,7 +97,7 @@ const TOKENS: &[u8] = b"tokens";
 pub(crate) struct Found {
     pub(crate) queue: QueueNumber,
     pub(crate) number: u64,
-    pub(crate) key: Vec<u8>,
+    pub(crate) key: JobKey,
     pub(crate) head: Head,
 }
 
@@ -102,7 +105,8 @@ pub(crate) struct Found {
 #[derive(Debug, Default)]
 pub struct Queues {
     pub(crate) all: Vec<Queue>,
-    by_name: BTreeMap<Scoped, QueueNumber>,
+    /// By database and name.
+    by_name: BTreeMap<usize, BTreeMap<Box<[u8]>, QueueNumber>>,
     /// Jobs by the ids that clients chose.
     pub(crate) aliases: BTreeMap<Scoped, (QueueNumber, u64)>,
     /// What becomes due after a time has passed.
@@ -134,7 +138,7 @@ impl Queues {
 
     /// The queue with this name, if it was ever used.
     pub(crate) fn find_queue(&self, db: usize, name: &[u8]) -> Option<QueueNumber> {
-        self.by_name.get(&(db, Box::from(name))).copied()
+        self.by_name.get(&db)?.get(name).copied()
     }
 
     /// The queue with this name; a new one is known from now on.
@@ -149,12 +153,13 @@ impl Queues {
             db,
             name: name.into(),
             key: KeyName::Queue(name).to_key().into(),
+            job_keys: JobKey::prefix(name),
             index: QueueIndex::default(),
             totals: Totals::default(),
             jobs: Counter::default(),
             tokens,
         });
-        self.by_name.insert((db, name.into()), number);
+        self.by_name.entry(db).or_default().insert(name.into(), number);
         number
     }
 
@@ -167,8 +172,8 @@ impl Queues {
     }
 
     /// The key of a job.
-    pub(crate) fn job_key(&self, queue: QueueNumber, number: u64) -> Vec<u8> {
-        KeyName::Job(&self.queue(queue).name, number).to_key()
+    pub(crate) fn job_key(&self, queue: QueueNumber, number: u64) -> JobKey {
+        self.queue(queue).job_keys.with_number(number)
     }
 
     /// The number of a new job of a queue.
@@ -199,6 +204,7 @@ impl Queues {
         };
         let Some((queue, number)) = alias.or_else(numbered) else { return Ok(None) };
         let key = self.job_key(queue, number);
+        txn.focus(&key);
         Ok(Head::read(txn, &key)?.map(|head| Found { queue, number, key, head }))
     }
 
@@ -219,29 +225,29 @@ impl Queues {
         txn: &mut Txn<'_>,
         queue: QueueNumber,
         number: u64,
-        fields: &Fields<'_>,
+        change: &Change<'_>,
         id: Option<&[u8]>,
     ) -> Result<(), Fault> {
         let key = self.job_key(queue, number);
-        fields.write(txn, &key)?;
+        txn.focus(&key);
+        change.write(txn, &key)?;
         if let Some(id) = id {
             self.aliases.insert((txn.db(), id.into()), (queue, number));
         }
-        let head = Head::FRESH.with(fields);
-        self.place(txn, (queue, number), &key, &head, false)?;
+        self.place(txn, (queue, number), &key, change.head(), false)?;
         Ok(())
     }
 
-    /// Writes the fields that move a job to another state, and its place with them.
+    /// Writes a change that moves a job, and its place with it.
     pub(crate) fn move_job(
         &mut self,
         txn: &mut Txn<'_>,
         job: &Found,
-        fields: &Fields<'_>,
+        change: &Change<'_>,
     ) -> Result<(), Fault> {
         let before = self.unplace(txn, job);
-        fields.write(txn, &job.key)?;
-        let next = self.place(txn, (job.queue, job.number), &job.key, &job.head.with(fields), false)?;
+        change.write(txn, &job.key)?;
+        let next = self.place(txn, (job.queue, job.number), &job.key, change.head(), false)?;
         debug_assert!(before.may_become(next), "{before:?} to {next:?}: {:?}", job.head);
         Ok(())
     }
@@ -252,16 +258,15 @@ impl Queues {
         &mut self,
         txn: &mut Txn<'_>,
         job: &Found,
-        fields: &Fields<'_>,
+        change: &Change<'_>,
         date: Option<u64>,
     ) -> Result<(), Fault> {
         self.unplace(txn, job);
-        fields.write(txn, &job.key)?;
+        change.write(txn, &job.key)?;
         if let Some(date) = date {
             txn.expire_at(&job.key, date);
         }
-        let head = job.head.with(fields);
-        let state = self.place(txn, (job.queue, job.number), &job.key, &head, date.is_some())?;
+        let state = self.place(txn, (job.queue, job.number), &job.key, change.head(), date.is_some())?;
         debug_assert!(state.is_terminal());
         self.forget_surplus(txn, job.queue, state)
     }
@@ -271,12 +276,12 @@ impl Queues {
         &mut self,
         txn: &mut Txn<'_>,
         job: &Found,
-        fields: &Fields<'_>,
+        change: &Change<'_>,
     ) -> Result<(), Fault> {
         self.unplace(txn, job);
         txn.persist(&job.key);
         txn.hash_remove(&job.key, &[field::CANCEL, field::CALENDAR, field::ENDED, field::RESULT])?;
-        fields.write(txn, &job.key)?;
+        change.write(txn, &job.key)?;
         self.place_again(txn, job.queue, job.number, &job.key)
     }
 
@@ -336,7 +341,6 @@ impl Queues {
             }
             Place::Leased { until_ms } => {
                 self.steady_due.add(until_ms, Due::Job(queue, number));
-                self.queue_mut(queue).index.leased.insert(number);
             }
             Place::Over { state, dated: true, .. } => {
                 let alias = txn.hash_field(key, field::ID)?.map(|id| (*id).into());
@@ -370,12 +374,9 @@ impl Queues {
                 index.ready.remove(job.head.prio, job.head.ready_since(), number);
                 State::Ready
             }
-            Place::Leased { .. } => {
-                index.leased.remove(&number);
-                State::Leased
-            }
+            Place::Leased { .. } => State::Leased,
             Place::Over { state, ended_ms, .. } => {
-                index.line_of(state).remove(&(ended_ms, number));
+                index.line_of(state).remove((ended_ms, number));
                 index.dated.remove(&number);
                 state
             }
@@ -505,20 +506,19 @@ impl Queues {
     /// Lets leases that ended while the daemon was down, or would last longer than they were given, end at a sensible
     /// time: the workers had nobody to extend them with.
     pub(crate) fn mend_leases(&mut self, txn: &mut Txn<'_>) -> Result<(), Fault> {
-        let leased: Vec<(QueueNumber, u64)> = (0..)
-            .zip(&self.all)
-            .flat_map(|(number, queue)| queue.index.leased.iter().map(move |&job| (number, job)))
-            .collect();
-        for (queue, number) in leased {
+        let waiting: Vec<Due> = self.steady_due.iter().map(|&(_, due)| due).collect();
+        for due in waiting {
+            let Due::Job(queue, number) = due else { continue };
             let mut txn = txn.in_db(self.queue(queue).db);
             let key = self.job_key(queue, number);
-            let Some(head) = Head::read(&mut txn, &key)? else { continue };
+            let head = Head::read(&mut txn, &key)?;
+            let Some(head) = head.filter(|head| head.recorded == Some(State::Leased)) else { continue };
             let now = self.steady_ms(&txn);
             let given = head.until.saturating_sub(head.started).max(head.lease_ms);
             let until = head.until.clamp(now + RESTART_GRACE_MS.min(given), now + given);
             if until != head.until {
                 let job = Found { queue, number, key, head };
-                self.move_job(&mut txn, &job, &Fields::default().number(field::UNTIL, until))?;
+                self.move_job(&mut txn, &job, Change::of(&head).until(until))?;
             }
         }
         Ok(())

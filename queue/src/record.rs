@@ -65,20 +65,6 @@ pub(crate) mod field {
     pub(crate) const SCHEDULE: &[u8] = b"schedule";
 }
 
-/// Fields that [`Head`] holds and that are never removed.
-const HEAD_FIELDS: [&[u8]; 10] = [
-    field::PRIO,
-    field::PUSHED,
-    field::ATTEMPT,
-    field::LOST,
-    field::ATTEMPTS,
-    field::LOST_MAX,
-    field::LEASE,
-    field::TOKEN,
-    field::STARTED,
-    field::UNTIL,
-];
-
 /// The numbers of a job: everything that decides its moves.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Head {
@@ -157,6 +143,8 @@ impl Head {
         let number = || value.as_integer().and_then(|value| u64::try_from(value).ok()).unwrap_or(0);
         let small = || u32::try_from(number()).unwrap_or(u32::MAX);
         match name {
+            // Names are compared one after the other: most jobs have this one, which says nothing of the head.
+            field::WORKER => {}
             field::STATE => self.recorded = State::named(&value.text()),
             field::PRIO => {
                 self.prio = value.as_integer().and_then(|prio| i16::try_from(prio).ok()).unwrap_or(0);
@@ -177,25 +165,6 @@ impl Head {
             field::CANCEL => self.cancelling = true,
             _ => {}
         }
-    }
-
-    /// The head after these fields were written.
-    pub(crate) fn with(mut self, fields: &Fields<'_>) -> Self {
-        for name in &fields.removed {
-            match *name {
-                field::DUE => self.due = None,
-                field::CALENDAR => self.calendar = false,
-                field::KEEP => self.keep_ms = None,
-                field::STATE => self.recorded = None,
-                field::CANCEL => self.cancelling = false,
-                field::ENDED => self.ended = 0,
-                other => debug_assert!(!HEAD_FIELDS.contains(&other), "removing a field of the head"),
-            }
-        }
-        for &(name, value) in &fields.pairs {
-            self.take(name, value);
-        }
-        self
     }
 
     /// Where the job is, at a time on the clock that its `due` follows. Once recorded as ready it is, whatever time it
@@ -224,61 +193,95 @@ impl Head {
     }
 }
 
+/// A job as a worker is told of it: its head, and texts where they lie.
+pub(crate) struct Record<'a> {
+    pub(crate) head: Head,
+    /// The id that the client chose.
+    pub(crate) id: Option<Scalar<'a>>,
+    /// What to do.
+    pub(crate) kind: Option<Scalar<'a>>,
+    /// What to do it with.
+    pub(crate) payload: Option<Scalar<'a>>,
+    /// A schedule pushed it.
+    pub(crate) scheduled: bool,
+}
+
+impl<'a> Record<'a> {
+    /// Reads the job at a key, in one walk; `None` if there is no job.
+    ///
+    /// # Errors
+    /// The key holds another type.
+    pub(crate) fn read(txn: &'a mut Txn<'_>, key: &[u8]) -> Result<Option<Self>, Fault> {
+        let mut record = Self { head: Head::FRESH, id: None, kind: None, payload: None, scheduled: false };
+        let found = txn.hash_scalars(key, |field, value| {
+            let Scalar::Bytes(name) = field else { return };
+            match name {
+                field::ID => record.id = Some(value),
+                field::TYPE => record.kind = Some(value),
+                field::PAYLOAD => record.payload = Some(value),
+                field::SCHEDULE => record.scheduled = true,
+                _ => record.head.take(name, value),
+            }
+        })?;
+        Ok(found.then_some(record))
+    }
+}
+
 /// The backoff of the job at a key.
 pub(crate) fn backoff(txn: &mut Txn<'_>, key: &[u8]) -> Result<Backoff, Fault> {
     let text = txn.hash_field(key, field::BACKOFF)?;
     Ok(text.and_then(|text| Backoff::parse(&text).ok()).unwrap_or_default())
 }
 
-/// A list of fields to write.
+/// Most fields of one write: a push with all its options has thirteen.
+const FIELDS_MAX: usize = 16;
+
+/// A list of fields to write, held in place: every change of a job makes one.
 pub(crate) struct Fields<'a> {
-    pairs: Vec<(&'a [u8], Scalar<'a>)>,
+    pairs: [(&'a [u8], Scalar<'a>); FIELDS_MAX],
+    count: usize,
     removed: Vec<&'a [u8]>,
 }
 
 impl Default for Fields<'_> {
     fn default() -> Self {
-        // Room for what the verbs usually write.
-        Self { pairs: Vec::with_capacity(8), removed: Vec::new() }
+        Self { pairs: [(b"", Scalar::Integer(0)); FIELDS_MAX], count: 0, removed: Vec::new() }
     }
 }
 
 impl<'a> Fields<'a> {
-    /// Adds a text.
-    #[must_use]
-    pub(crate) fn text(mut self, name: &'a [u8], value: &'a [u8]) -> Self {
-        self.pairs.push((name, Scalar::Bytes(value)));
+    fn pairs(&self) -> &[(&'a [u8], Scalar<'a>)] {
+        &self.pairs[..self.count]
+    }
+
+    fn add(&mut self, name: &'a [u8], value: Scalar<'a>) -> &mut Self {
+        self.pairs[self.count] = (name, value);
+        self.count += 1;
         self
     }
 
+    /// Adds a text.
+    pub(crate) fn text(&mut self, name: &'a [u8], value: &'a [u8]) -> &mut Self {
+        self.add(name, Scalar::Bytes(value))
+    }
+
     /// Adds a number.
-    #[must_use]
-    pub(crate) fn number(self, name: &'a [u8], value: u64) -> Self {
+    pub(crate) fn number(&mut self, name: &'a [u8], value: u64) -> &mut Self {
         self.integer(name, value as i64)
     }
 
     /// Adds a number that may be negative.
-    #[must_use]
-    pub(crate) fn integer(mut self, name: &'a [u8], value: i64) -> Self {
-        self.pairs.push((name, Scalar::Integer(value)));
-        self
-    }
-
-    /// Adds a state.
-    #[must_use]
-    pub(crate) fn state(self, state: State) -> Self {
-        self.text(field::STATE, state.name().as_bytes())
+    pub(crate) fn integer(&mut self, name: &'a [u8], value: i64) -> &mut Self {
+        self.add(name, Scalar::Integer(value))
     }
 
     /// Adds a number unless it is the default.
-    #[must_use]
-    pub(crate) fn unless_default(self, name: &'a [u8], value: u64, default: u64) -> Self {
+    pub(crate) fn unless_default(&mut self, name: &'a [u8], value: u64, default: u64) -> &mut Self {
         if value == default { self } else { self.number(name, value) }
     }
 
     /// Removes a field, if it is there.
-    #[must_use]
-    pub(crate) fn without(mut self, name: &'a [u8]) -> Self {
+    pub(crate) fn without(&mut self, name: &'a [u8]) -> &mut Self {
         self.removed.push(name);
         self
     }
@@ -291,6 +294,6 @@ impl<'a> Fields<'a> {
         if !self.removed.is_empty() {
             txn.hash_remove(key, &self.removed)?;
         }
-        txn.hash_put(key, &self.pairs)
+        txn.hash_put(key, self.pairs())
     }
 }

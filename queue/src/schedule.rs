@@ -247,7 +247,8 @@ impl Definition {
 
     /// The fields that record it.
     fn fields<'a>(&'a self, texts: &'a DefinitionTexts) -> Fields<'a> {
-        let fields = Fields::default()
+        let mut fields = Fields::default();
+        fields
             .text(field::SPEC, texts.spec.as_bytes())
             .text(field::ZONE, self.zone.name().as_bytes())
             .text(field::TYPE, &self.kind)
@@ -256,10 +257,10 @@ impl Definition {
             .text(field::CATCH_UP, self.catch_up.name().as_bytes())
             .text(field::OVERLAP, self.overlap.name().as_bytes())
             .number(field::SEED, self.seed);
-        match &self.source {
-            Some(source) => fields.text(field::SOURCE, source),
-            None => fields,
+        if let Some(source) = &self.source {
+            fields.text(field::SOURCE, source);
         }
+        fields
     }
 
     fn texts(&self) -> DefinitionTexts {
@@ -304,10 +305,10 @@ impl Queues {
         let key: Box<[u8]> = KeyName::Schedule(&definition.queue, id).to_key().into();
         let next = definition.next_after(now_ms, now_ms);
         let texts = definition.texts();
-        let mut fields =
-            definition.fields(&texts).number(field::CREATED, now_ms).text(field::BOOT, &self.schedules.boot);
+        let mut fields = definition.fields(&texts);
+        fields.number(field::CREATED, now_ms).text(field::BOOT, &self.schedules.boot);
         if let Some(next) = next {
-            fields = fields.number(field::NEXT, next);
+            fields.number(field::NEXT, next);
         }
         fields.write(txn, &key)?;
         self.file_schedule(Schedule {
@@ -501,16 +502,16 @@ impl Queues {
 
     fn record_schedule(&self, txn: &mut Txn<'_>, slot: u32) -> Result<(), Fault> {
         let Some(schedule) = self.schedules.get(slot) else { return Ok(()) };
-        let fields = Fields::default()
+        let mut fields = Fields::default();
+        fields
             .number(field::RUNS, schedule.runs)
             .number(field::MISSED, schedule.missed)
             .number(field::SKIPPED, schedule.skipped)
             .text(field::LAST_JOB, &schedule.last_job);
-        let fields = match schedule.previous {
-            Some(previous) => fields.number(field::PREVIOUS, previous),
-            None => fields,
-        };
-        let fields = match schedule.next {
+        if let Some(previous) = schedule.previous {
+            fields.number(field::PREVIOUS, previous);
+        }
+        match schedule.next {
             Some(next) => fields.number(field::NEXT, next),
             None => fields.without(field::NEXT),
         };

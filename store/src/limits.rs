@@ -47,6 +47,8 @@ pub const RELOAD_KEPT_MAX: usize = 64 << 20;
 pub const RDB_STRING_MAX: usize = 3 << 29;
 /// Random elements returned by one call that may repeat them (a negative count).
 pub const REPEATED_ELEMENTS_MAX: usize = 1 << 22;
+/// Bytes of such a reply: it may be that many times as large as what it shows.
+pub const REPEATED_BYTES_MAX: usize = 1 << 27;
 /// Hash of a key to bucket: deepest prefix a table may use, in bits.
 pub const TABLE_DEPTH_MAX: u32 = 40;
 /// Scripts that are kept although they were only ever sent whole (EVAL).

@@ -45,7 +45,9 @@ pub(crate) fn size_class(bytes: usize) -> usize {
 }
 
 impl<H: Copy> Thin<H> {
-    const OVERHEAD: usize = size_of::<Prefix<H>>();
+    /// Where the bytes begin: right behind the header, in what is padding of the prefix as a type. Every allocation has
+    /// room for that padding, and it is written only together with the prefix, before there are bytes.
+    const OVERHEAD: usize = std::mem::offset_of!(Prefix<H>, head) + size_of::<H>();
 
     /// A copy of `bytes` under `head`. Lengths above 4 GiB cannot come in: every command bounds its arguments first.
     pub(crate) fn new(head: H, bytes: &[u8]) -> Self {
@@ -61,7 +63,8 @@ impl<H: Copy> Thin<H> {
         // SAFETY: the layout is not of size zero, the prefix alone is 8 bytes.
         let raw = unsafe { alloc::alloc(layout) }.cast::<Prefix<H>>();
         let Some(prefix) = NonNull::new(raw) else { handle_alloc_error(layout) };
-        // SAFETY: fresh, large enough and aligned for a Prefix<H>.
+        // SAFETY: fresh and aligned for a Prefix<H>; large enough, because allocations are multiples of 16, and the
+        // size of the type is the overhead rounded up to 8.
         unsafe { prefix.write(Prefix { len: 0, cap: cap as u32, head }) };
         Self { prefix }
     }
@@ -119,6 +122,7 @@ impl<H: Copy> Thin<H> {
     }
 
     /// Appends `bytes`, growing by a quarter at least so that appending stays linear.
+    #[inline]
     pub(crate) fn extend(&mut self, bytes: &[u8]) {
         let len = self.len();
         self.reserve(bytes.len());
@@ -130,11 +134,35 @@ impl<H: Copy> Thin<H> {
         }
     }
 
+    /// Appends pieces, one behind the other.
+    pub(crate) fn append(&mut self, pieces: &[&[u8]]) {
+        let len = self.len();
+        let added: usize = pieces.iter().map(|piece| piece.len()).sum();
+        self.reserve(added);
+        // SAFETY: reserve made room for all pieces; they belong to other allocations, because they are live shared
+        // borrows while self is borrowed exclusively.
+        unsafe {
+            let mut end = self.data().add(len);
+            for piece in pieces {
+                std::ptr::copy_nonoverlapping(piece.as_ptr(), end, piece.len());
+                end = end.add(piece.len());
+            }
+            (*self.prefix.as_ptr()).len = (len + added) as u32;
+        }
+    }
+
     /// Makes room for `more` further bytes.
+    #[inline]
     pub(crate) fn reserve(&mut self, more: usize) {
+        self.make_room(more, 0);
+    }
+
+    /// Makes room for `more` further bytes, and if that takes an allocation, for `spare` bytes behind them.
+    #[inline]
+    pub(crate) fn make_room(&mut self, more: usize, spare: usize) {
         let needed = self.len() + more;
         if needed > self.capacity() {
-            self.reallocate(needed.max(self.len() + self.len() / 4));
+            self.reallocate((needed + spare).max(self.len() + self.len() / 4));
         }
     }
 
@@ -145,6 +173,7 @@ impl<H: Copy> Thin<H> {
         }
     }
 
+    #[cold]
     fn reallocate(&mut self, capacity: usize) {
         let old = Self::layout(self.capacity());
         let cap = size_class(Self::OVERHEAD + capacity) - Self::OVERHEAD;
@@ -276,12 +305,23 @@ mod tests {
             assert_eq!(thin.len(), 16 + round * 10);
         }
         thin.splice(0, 6, &[b"m"]);
+        thin.append(&[b"ab", b"", b"c"]);
+        assert!(thin.bytes().ends_with(b"9abc"));
         assert_eq!(&thin.bytes()[..3], b"m01");
         thin.resize(3);
         thin.shrink();
         assert_eq!((thin.head(), thin.bytes()), (1.5, &b"m01"[..]));
         thin.resize(5);
         assert_eq!(thin.bytes(), b"m01\0\0");
+    }
+
+    /// A set of five integers: 8 bytes of lengths, 4 of the header, 20 of the integers.
+    #[test]
+    fn bytes_begin_right_behind_a_small_header() {
+        let mut thin = Thin::new(4_u32, &[7; 20]);
+        assert_eq!(thin.footprint(), 32);
+        thin.set_head(u32::MAX);
+        assert_eq!((thin.head(), thin.bytes()), (u32::MAX, &[7; 20][..]));
     }
 
     #[test]

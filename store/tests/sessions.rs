@@ -186,3 +186,17 @@ fn a_walk_removes_what_it_would_have_returned() {
     assert_eq!(world.call("SCAN 0 MATCH k TYPE list"), "*2 $1 0 *0");
     assert_eq!(world.call("DBSIZE"), ":0");
 }
+
+/// A member of 64 KiB, four million times, is a quarter of a terabyte: the largest reply of the smallest request.
+#[test]
+fn what_is_repeated_fits_into_a_reply() {
+    let mut world = World::new();
+    let long = "x".repeat(64 << 10);
+    world.call(&format!("SADD s {long}"));
+    world.call(&format!("HSET h {long} v"));
+    world.call(&format!("ZADD z 1 {long}"));
+    for request in ["SRANDMEMBER s -4194304", "HRANDFIELD h -4194304", "ZRANDMEMBER z -4194304"] {
+        assert_eq!(world.call(request), "-ERR value is out of range", "{request}");
+    }
+    assert!(world.call("SRANDMEMBER s -2").starts_with("*2 $65536 xxx"));
+}

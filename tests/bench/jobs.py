@@ -8,6 +8,8 @@
             a job the way it is written there: LPUSH of many, LMOVE and LREM of each, pipelined.
   lateness  jobs that become ready one by one while many more wait: from the time they were due to their arrival at a
             worker that blocks in JOB.FETCH, on the clock of this machine. And the daemon's CPU while all of them only wait.
+            Beside it, how late a thread of this client wakes up that only sleeps until the same times: what the machine
+            and its other work add to anything.
   memory    bytes of the daemon's allocator and of resident memory for each ready job.
 """
 import argparse, random, threading
@@ -108,17 +110,26 @@ def lateness(a):
                     late.append((now - due[job[b"id"]]) * 1e3)
                     check(w.cmd("JOB.ACK", job[b"id"], job[b"token"]))
 
-        worker = threading.Thread(target=work)
+        slept = []
+
+        def sleep():
+            for at in sorted(due.values()):
+                time.sleep(max(0, at - time.time()))
+                slept.append((time.time() - at) * 1e3)
+
+        worker, sleeper = threading.Thread(target=work), threading.Thread(target=sleep)
         # An instant in whole milliseconds, so that what is measured is not the rounding.
         for _ in range(a.samples):
             at = int((time.time() + random.uniform(0.5, 10)) * 1000)
             due[check(r.cmd("JOB.PUSH", "near", "noop", PAYLOAD, "AT", at))] = at / 1000
         worker.start()
+        sleeper.start()
         worker.join()
-        late.sort()
-        q = lambda p: late[min(len(late) - 1, int(p * len(late)))]
-        table(["timers", "CPU of a core while they wait", "late ms p50", "p99", "max", "jobs"],
-              [[a.timers, "%.2f %%" % (100 * idle), "%.2f" % q(0.5), "%.2f" % q(0.99), "%.2f" % late[-1], len(late)]])
+        sleeper.join()
+        q = lambda values, p: "%.2f" % sorted(values)[min(len(values) - 1, int(p * len(values)))]
+        row = lambda name, values: [name, q(values, 0.5), q(values, 0.99), q(values, 1), len(values)]
+        print("CPU of a core while %d timers wait: %.2f %%\n" % (a.timers, 100 * idle))
+        table(["late, ms", "p50", "p99", "max", "of"], [row("delayed jobs", late), row("a bare sleep", slept)])
     finally:
         s.stop()
 

@@ -49,15 +49,17 @@ def python_of(requirements):
 
 
 def node_modules():
-    """The folder node_modules that package.json asks for."""
+    """The folder node_modules that package.json and its lock ask for."""
+    lists = [HERE / "package.json", HERE / "package-lock.json"]
 
     def make(folder):
-        shutil.copy(HERE / "package.json", folder)
+        for file in lists:
+            shutil.copy(file, folder)
         # None of them needs its install script, and one would fetch a compiler's output.
         quiet = ["--silent", "--no-audit", "--no-fund", "--no-update-notifier", "--ignore-scripts"]
-        subprocess.run(["npm", "install", *quiet], cwd=folder, check=True)
+        subprocess.run(["npm", "ci", *quiet], cwd=folder, check=True)
 
-    return _made_once("node", (HERE / "package.json").read_bytes(), make) / "node_modules"
+    return _made_once("node", b"".join(file.read_bytes() for file in lists), make) / "node_modules"
 
 
 def free_port():

@@ -38,6 +38,7 @@ class Run:
         self.options = options
         self.deadline = time.monotonic() + options.seconds
         self.ops = 0
+        self.part_began_at_ops = 0
         self.findings = {}
         self.passing = 0
         self.peers = ()
@@ -60,8 +61,14 @@ class Run:
                 print(f"{peer.name} ended with status {peer.process.returncode}:\n{peer.output()}", flush=True)
 
     def over(self):
-        limit = self.options.ops
-        return time.monotonic() >= self.deadline or (limit and self.ops >= limit)
+        """Whether the part that is played has had its requests, or else its time."""
+        if self.options.ops:
+            return self.ops - self.part_began_at_ops >= self.options.ops
+        return time.monotonic() >= self.deadline
+
+    def begin_part(self):
+        self.deadline = time.monotonic() + self.options.seconds
+        self.part_began_at_ops = self.ops
 
     def comes_back(self, again, where, found):
         """Whether a difference is there again when its round is repeated by `again`; if not, it is only shown."""
@@ -92,7 +99,12 @@ def walks(run, docs):
         found = walk.fails(this, run.peers, this.requests)
         run.check_alive()
         where = f"walk {nth} (seed {run.options.seed}, RESP{this.protocol}, {this.settings})"
-        if found and run.comes_back(lambda: walk.fails(this, run.peers, this.requests), where, found):
+        if isinstance(found, walk.LogUnreadable):
+            run.report(where, str(found), [line(args) for args, _ in this.requests])
+            if not run.options.keep_going:
+                return
+            run.start()
+        elif found and run.comes_back(lambda: walk.fails(this, run.peers, this.requests), where, found):
             requests, found = walk.shrink(this, run.peers, found)
             run.report(where, str(found), [line(args) for args, _ in requests[-60:]])
             if not run.options.keep_going:
@@ -127,8 +139,8 @@ def main():
     parser.add_argument("--pbjd", required=True, help="path of our daemon")
     parser.add_argument("--redis", default=shutil.which("redis-server"), help="path of redis-server 7.0.15")
     parser.add_argument("--seed", type=int, default=int(time.time()))
-    parser.add_argument("--seconds", type=float, default=60, help="for each part")
-    parser.add_argument("--ops", type=int, default=0, help="requests, 0 for as many as the time allows")
+    parser.add_argument("--seconds", type=float, default=60, help="for each part, unless --ops is given")
+    parser.add_argument("--ops", type=int, default=0, help="requests of each part, the same on every machine")
     parser.add_argument("--round", type=int, default=0, help="begin with this round")
     parser.add_argument("--part", choices=["catalogue", "hostile", "walk", "crowd"], action="append")
     parser.add_argument("--keep-going", action="store_true", help="do not stop at the first difference")
@@ -144,7 +156,7 @@ def main():
     try:
         docs = read_docs(Client(run.peers[0].port), ALL)
         for part in parts:
-            run.deadline = time.monotonic() + options.seconds
+            run.begin_part()
             if part == "catalogue":
                 catalogue.compare(run)
             elif part == "hostile":

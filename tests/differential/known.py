@@ -65,6 +65,20 @@ def _(args, a, b):
 
 
 @known(
+    "sort-converts, with -0",
+    "What the former leads to: a skip list tells -0 from 0, and a compact sorted set, which ours still is, does not.",
+)
+def _(args, a, b):
+    def without_sign(frame):
+        kind, content = frame
+        if isinstance(content, list):
+            return kind, [without_sign(item) for item in content]
+        return (kind, b"0") if content == b"-0" else frame
+
+    return args[0].lower().startswith((b"z", b"bz")) and without_sign(a) == b
+
+
+@known(
     "refcount-of-copies",
     "Redis shares small integers, but not in the copy that COPY makes. Ours keeps no references, and reports what Redis "
     "reports for every other small integer.",
@@ -109,6 +123,17 @@ def _(args, a, b):
 
 
 @known(
+    "sort-that-does-not-sort",
+    "SORT of a set BY a word without a star leaves its members in the order of a hash table, of which LIMIT takes a part; in "
+    "Redis that depends on a random seed.",
+)
+def _(args, a, b):
+    is_sort = args[0].lower() in (b"sort", b"sort_ro")
+    constant = any(word.lower() == b"by" and b"*" not in pattern for word, pattern in zip(args, args[1:]))
+    return is_sort and constant and a[0] == b[0] == "*" and len(a[1]) == len(b[1])
+
+
+@known(
     "sort-and-an-old-error",
     "SORT of Redis looks at errno without having cleared it: after a number out of range anywhere (GEOADD with 1e400) it "
     "calls good numbers bad. Ours sorts them.",
@@ -124,3 +149,45 @@ def _(args, a, b):
 )
 def _(args, a, b):
     return [arg.lower() for arg in args[:2]] == [b"object", b"idletime"] and a[0] == b[0] == ":"
+
+
+@known(
+    "refcount-inside-multi",
+    "While a transaction runs, Redis still holds the words of its requests, and the value that one of them set shares one of "
+    "them. Ours keeps no references.",
+)
+def _(args, a, b):
+    return [arg.lower() for arg in args[:2]] == [b"object", b"refcount"] and (a, b) == ((":", 2), (":", 1))
+
+
+@known(
+    "memory-of-the-expired",
+    "MEMORY USAGE of Redis finds a key whose date has passed, as long as nothing else has looked for it. For ours it is gone.",
+)
+def _(args, a, b):
+    is_usage = [arg.lower() for arg in args[:2]] == [b"memory", b"usage"]
+    return is_usage and a[0] == ":" and b in (("$", None), ("_", None))
+
+
+@known(
+    "counts-that-are-no-numbers",
+    "COMMAND GETKEYS of Redis reads how many keys there are as C does (' 1' and '1x' are one); the command itself refuses "
+    "such a count. Ours refuses it in both places.",
+)
+def _(args, a, b):
+    is_keys = args[0].lower() == b"command" and args[1].lower().startswith(b"getkeys")
+    odd = any(not arg.isdigit() and arg.strip()[:1].isdigit() for arg in args[3:])
+    return is_keys and odd and a[0] == "*" and b == ("-", b"ERR Invalid arguments specified for command")
+
+
+@known(
+    "counters-of-streams-wrap",
+    "Counters of a stream beyond 2^63 - 1 become negative in Redis, which then cannot read its own log. Ours stay at the end.",
+)
+def _(args, a, b):
+    # A lag is a difference of two, and may be off by as many.
+    def at_the_end(frame):
+        kind, content = frame
+        return any(map(at_the_end, content)) if isinstance(content, list) else kind == ":" and abs(content) > 2**62
+
+    return args[0].lower() in (b"xinfo", b"xpending") and a[0] == b[0] and at_the_end(a)

@@ -55,6 +55,12 @@ class Peer:
         with open(self.log.name, "rb") as log:
             return log.read()[-4000:].decode(errors="replace")
 
+    def keep_log(self):
+        """Copies the log of commands to where it stays, and says where that is."""
+        kept = tempfile.mkdtemp(prefix=f"differential-{self.name}-log-")
+        shutil.copytree(os.path.join(self.folder, "appendonlydir"), kept, dirs_exist_ok=True)
+        return f"    its log is kept in {kept}\n{self.output()}"
+
     def alive(self):
         return self.process.poll() is None
 

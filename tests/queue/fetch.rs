@@ -43,6 +43,22 @@ fn options_come_in_any_order_and_case() {
     assert_eq!(stage.stats("b", &["ready", "leased", "fetched"]), "0 3 3");
 }
 
+/// A delivery announces how many jobs follow before it takes the first: a queue that is named twice, or jobs of several
+/// priorities, must not make the announcement wrong.
+#[test]
+fn a_queue_named_twice_gives_its_jobs_once() {
+    let mut stage = Stage::new();
+    stage.run("JOB.MPUSH a t COUNT 2 PAYLOADS 1 -7");
+    stage.run("JOB.PUSH a t urgent PRIO -5");
+    stage.run("JOB.PUSH a t later DELAY 1h");
+    stage.run("JOB.PUSH b t 4");
+    let jobs = stage.ask("JOB.FETCH w COUNT 10 QUEUES a a b a");
+    let payloads: Vec<String> =
+        jobs.items().unwrap().iter().map(|job| job.field("payload").unwrap().text().unwrap()).collect();
+    assert_eq!(payloads, ["urgent", "1", "-7", "4"]);
+    stage.expect("JOB.FETCH w COUNT 10 QUEUES a a b a", "nothing");
+}
+
 #[test]
 fn tokens_rise_by_queue_and_over_a_restart() {
     let mut stage = Stage::new();

@@ -4,6 +4,7 @@
 //! and a test fails when it could be made smaller, too.
 #![expect(clippy::unwrap_used, reason = "a test ends when something is missing")]
 
+mod commands;
 mod layers;
 mod links;
 mod rows;

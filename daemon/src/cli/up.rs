@@ -121,6 +121,15 @@ impl Up {
         Ok(Order { argv, env: std::env::vars().collect(), grace_ms: DAEMON_GRACE_MS, ..Order::default() })
     }
 
+    /// Directives that are options here too would leave worker and daemon of two minds.
+    fn check_directives(&self) -> Result<(), Fault> {
+        match self.directives.iter().find(|word| ["--port", "--http-port", "--dir"].contains(&word.as_str()))
+        {
+            Some(word) => Err(Fault::usage(format!("{word} belongs before the --: pbj up {word} ..."))),
+            None => Ok(()),
+        }
+    }
+
     fn worker_args(&self) -> WorkerArgs {
         WorkerArgs {
             queues: self.queues.clone(),
@@ -132,6 +141,7 @@ impl Up {
 
     /// Runs everything until a signal comes, or the daemon is given up.
     pub(crate) async fn run(self, phase: watch::Sender<Phase>) -> Result<i32, Fault> {
+        self.check_directives()?;
         let options = self.worker_args().options()?;
         let folder = self.folder()?;
         let address = Address::local(self.port)?;

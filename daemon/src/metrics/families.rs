@@ -79,15 +79,16 @@ impl Family<'_> {
         self
     }
 
-    /// Adds a series of a histogram: counts by bucket (one more than there are bounds) and the sum of all values, in
-    /// the unit of the bounds times `unit`.
+    /// Adds a series of a histogram: counts by bucket (one more than there are bounds) and the sum of all values, of
+    /// which `per_unit` make one of the family's unit. Divided, not multiplied: 100 / 10^6 is the 0.0001 that people
+    /// write.
     pub(super) fn add_histogram<B: Number + Copy, C: Number + Copy>(
         &mut self,
         labels: Labels<'_>,
         bounds: &[B],
         counts: &[C],
         sum: impl Number,
-        unit: f64,
+        per_unit: f64,
     ) -> &mut Self {
         let mut histogram = Histogram::default();
         let mut total = 0;
@@ -95,14 +96,14 @@ impl Family<'_> {
         for (bound, count) in bounds.iter().zip(counts) {
             total += count.to_f64() as u64;
             let mut bucket = Bucket::default();
-            bucket.set_upper_bound(bound.to_f64() * unit);
+            bucket.set_upper_bound(bound.to_f64() / per_unit);
             bucket.set_cumulative_count(total);
             buckets.push(bucket);
         }
         total += counts.get(bounds.len()).map_or(0, |count| count.to_f64() as u64);
         histogram.set_bucket(buckets);
         histogram.set_sample_count(total);
-        histogram.set_sample_sum(sum.to_f64() * unit);
+        histogram.set_sample_sum(sum.to_f64() / per_unit);
         let mut metric = Metric::from_label(pairs(labels));
         metric.set_histogram(histogram);
         self.family.mut_metric().push(metric);

@@ -134,13 +134,7 @@ impl Snapshot {
             let mut family = out.histograms(name, help);
             for queue in &self.queues {
                 let Durations { buckets, total_ms } = read(&queue.totals);
-                family.add_histogram(
-                    &[("queue", &queue.name)],
-                    &DURATION_BOUNDS_MS,
-                    buckets,
-                    *total_ms,
-                    1e-3,
-                );
+                family.add_histogram(&[("queue", &queue.name)], &DURATION_BOUNDS_MS, buckets, *total_ms, 1e3);
             }
         }
     }
@@ -153,7 +147,7 @@ impl Snapshot {
             &LATENESS_MS,
             &buckets,
             total_ms,
-            1e-3,
+            1e3,
         );
         out.counter(
             "pbj_cron_missed_total",

@@ -76,6 +76,6 @@ fn write_log(out: &mut Families, shared: &Shared) {
         &SYNC_BUCKETS_US,
         &status.sync_durations,
         status.sync_total_us,
-        1e-6,
+        1e6,
     );
 }

@@ -173,7 +173,7 @@ impl Snapshot {
             out.histograms("pbj_command_duration_seconds", "How long each command took in the engine.");
         for (name, stats) in &self.commands {
             let sum_us = stats.nanoseconds as f64 / 1e3;
-            durations.add_histogram(&[("cmd", name)], &COMMAND_BOUNDS_US, &stats.durations, sum_us, 1e-6);
+            durations.add_histogram(&[("cmd", name)], &COMMAND_BOUNDS_US, &stats.durations, sum_us, 1e6);
         }
         let mut errors = out.counters("redis_errors_total", "Error replies by their first word.");
         for (class, count) in &self.stats.errors_by_class {

@@ -135,3 +135,11 @@ fn what_cannot_start_says_why() {
     assert_eq!(tab.status.code(), Some(65), "{tab:?}");
     assert!(!is_open(port.parse().unwrap()), "a daemon without its crontab is not left behind");
 }
+
+/// Somebody gave the port to the daemon alone, and `pbj up` waited for ever at the usual one.
+#[test]
+fn what_is_an_option_of_up_is_refused_as_a_directive() {
+    let output = Command::new(PBJ).args(["up", "--", "--port", "7411"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(64));
+    assert!(text(&output.stderr).contains("--port belongs before the --"), "{output:?}");
+}

@@ -41,8 +41,9 @@ pub(super) const SET: Verb = Verb {
         .cost("O(log(N))")
         .summary("Makes a schedule that pushes jobs, or replaces it.")
         .syntax(
-            "id:s when=(expression:s/CRON|duration:s/EVERY|time:s/AT) [zone:s/TZ] [catch-up=(none|last|all)/CATCHUP] \
-             [overlap=(skip|allow)/OVERLAP] push={queue:s type:s payload:s [option:s...]}/PUSH",
+            "id:s when=(expression:s/CRON|duration:s/EVERY|time:s/AT) [zone:s/TZ] \
+             [catch-up=(none/NONE|last/LAST|all/ALL)/CATCHUP] [overlap=(skip/SKIP|allow/ALLOW)/OVERLAP] \
+             push={queue:s type:s payload:s [option:s...]}/PUSH",
         ),
     run: set,
 };

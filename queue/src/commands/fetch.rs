@@ -5,11 +5,11 @@ use pbj_store::command::{Wait, WaitClass};
 
 use super::prelude::*;
 use crate::index::QueueNumber;
-use crate::keys::{KeyName, is_name, job_id};
+use crate::keys::{KeyName, is_name, write_job_id};
 use crate::limits::{BATCH_MAX, FETCH_QUEUES_MAX};
 use crate::model::{State, Token};
 use crate::push::{check_queue, lease_ms};
-use crate::record::Head;
+use crate::record::Record;
 use crate::schedule::nominal_ms;
 
 /// Who waits for jobs.
@@ -66,31 +66,33 @@ impl<'a> Request<'a> {
         request.queues.iter().try_for_each(|queue| check_queue(queue))?;
         Ok(request)
     }
-}
 
-/// A job on its way to a worker.
-struct Delivery {
-    job: Found,
-    token: Token,
-    until: u64,
+    /// How many jobs come from which queue.
+    fn plan(&self, queues: &Queues, db: usize) -> Vec<(QueueNumber, usize)> {
+        let (mut plan, mut wanted) = (Vec::new(), self.count);
+        for queue in self.queues.iter().filter_map(|name| queues.find_queue(db, name)) {
+            let count = queues.queue(queue).index.ready.len().min(wanted);
+            // A queue that is named twice has nothing more the second time.
+            if count > 0 && !plan.iter().any(|&(planned, _)| planned == queue) {
+                plan.push((queue, count));
+                wanted -= count;
+            }
+        }
+        plan
+    }
 }
 
 fn fetch(queues: &mut Queues, txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     let request = Request::read(&mut args)?;
-    let mut deliveries = Vec::new();
-    for name in request.queues {
-        let Some(queue) = queues.find_queue(txn.db(), name) else { continue };
-        while deliveries.len() < request.count {
-            let Some(delivery) = deliver_next(queues, txn, queue, &request)? else { break };
-            deliveries.push(delivery);
+    let plan = request.plan(queues, txn.db());
+    if !plan.is_empty() {
+        reply.array(plan.iter().map(|&(_, count)| count).sum());
+        for (queue, count) in plan {
+            for _ in 0..count {
+                deliver_next(queues, txn, queue, &request, reply)?;
+            }
         }
-    }
-    if !deliveries.is_empty() {
-        reply.array(deliveries.len());
-        return deliveries
-            .iter()
-            .try_for_each(|delivery| write(queues, txn, delivery, reply))
-            .map(|()| Outcome::Done);
+        return Ok(Outcome::Done);
     }
     let Some(block_ms) = request.block_ms else {
         reply.null_array();
@@ -105,79 +107,85 @@ fn fetch(queues: &mut Queues, txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut
     })))
 }
 
-/// Leases the next job of a queue.
+/// Leases the next job of a queue, and tells the worker about it.
 fn deliver_next(
     queues: &mut Queues,
     txn: &mut Txn<'_>,
     queue: QueueNumber,
     request: &Request<'_>,
-) -> Result<Option<Delivery>, Fault> {
-    let Some(number) = queues.queue(queue).index.ready.first() else { return Ok(None) };
-    let key = queues.job_key(queue, number);
-    let head = Head::read(txn, &key)?.ok_or(Fault::NoSuchKey)?;
+    reply: &mut Reply<'_>,
+) -> Result<(), Fault> {
+    let number = queues.queue(queue).index.ready.first().ok_or(Fault::NoSuchKey)?;
     let token = queues.next_token(txn, queue)?;
-    let now = queues.steady_ms(txn);
+    let (clock, now) = (txn.now(), queues.steady_ms(txn));
+    let key = queues.job_key(queue, number);
+    txn.focus(&key);
+    let record = Record::read(txn, &key)?.ok_or(Fault::NoSuchKey)?;
+    let head = record.head;
     let until = now + request.lease_ms.unwrap_or(head.lease_ms);
-    let job = Found { queue, number, key, head };
-    let fields = Fields::default()
+    let delivery = Delivery { queue: &queues.queue(queue).name, number, token, until };
+    delivery.write(&record, |ms| queues.steady.to_wall(ms, clock), reply);
+    let mut change = Change::of(&head);
+    change
         .state(State::Leased)
-        .number(field::TOKEN, token.0)
+        .token(token)
         .text(field::WORKER, request.worker)
-        .number(field::STARTED, now)
-        .number(field::UNTIL, until)
-        .number(field::ATTEMPT, u64::from(head.attempt) + 1);
-    let its_now = if head.calendar { txn.now().wall_ms() } else { now };
+        .started(now)
+        .until(until)
+        .attempt(head.attempt.saturating_add(1));
+    let its_now = if head.calendar { clock.wall_ms() } else { now };
     let waited = its_now.saturating_sub(head.ready_since());
     // From here on its times are durations: whatever somebody does to the wall clock, its date has come.
-    let fields = match head.calendar {
-        true => fields.without(field::CALENDAR).number(field::DUE, now - waited.min(now)),
-        false => fields,
-    };
-    queues.move_job(txn, &job, &fields)?;
+    if head.calendar {
+        change.calendar(false).due(now - waited.min(now));
+    }
+    queues.move_job(txn, &Found { queue, number, key, head }, &change)?;
     let totals = &mut queues.queue_mut(queue).totals;
     totals.fetched += 1;
     totals.waits.record(waited);
-    Ok(Some(Delivery { job, token, until }))
+    Ok(())
 }
 
-fn write(
-    queues: &Queues,
-    txn: &mut Txn<'_>,
-    delivery: &Delivery,
-    reply: &mut Reply<'_>,
-) -> Result<(), Fault> {
-    let Delivery { job, token, until } = delivery;
-    let now = txn.now();
-    let wanted = [field::ID, field::TYPE, field::PAYLOAD, field::SCHEDULE];
-    let [chosen, kind, payload, schedule] = txn.hash_values(&job.key, wanted)?;
-    let wall = |ms: u64| queues.steady.to_wall(ms, now) as i64;
-    // A job of a schedule is told the time of the schedule, to the millisecond, at every attempt.
-    let nominal = schedule.and_then(|_| nominal_ms(chosen.as_deref()?));
-    let ready_since = job.head.ready_since();
-    let own = || if job.head.calendar { ready_since as i64 } else { wall(ready_since) };
-    reply.map(10);
-    reply.bulk(b"id");
-    match chosen {
-        Some(id) => reply.bulk(&id),
-        None => reply.bulk(&job_id(&queues.queue(job.queue).name, job.number)),
+/// What a delivery adds to a job.
+struct Delivery<'a> {
+    queue: &'a [u8],
+    number: u64,
+    token: Token,
+    until: u64,
+}
+
+impl Delivery<'_> {
+    /// Replies with a job as it is before it is delivered.
+    fn write(&self, job: &Record<'_>, to_wall: impl Fn(u64) -> u64, reply: &mut Reply<'_>) {
+        let head = &job.head;
+        let ready_since = head.ready_since();
+        // A job of a schedule is told the time of the schedule, to the millisecond, at every attempt.
+        let nominal = job.id.filter(|_| job.scheduled).and_then(|id| nominal_ms(&id.text()));
+        let scheduled_at =
+            nominal.unwrap_or_else(|| if head.calendar { ready_since } else { to_wall(ready_since) });
+        reply.map(10);
+        reply.name("id");
+        match job.id {
+            Some(id) => reply.bulk_scalar(id),
+            None => write_job_id(self.queue, self.number, reply),
+        }
+        reply.name("token");
+        reply.integer(self.token.0 as i64);
+        reply.name("queue");
+        reply.bulk(self.queue);
+        reply.name("type");
+        reply.scalar_or_null(job.kind);
+        reply.name("attempt");
+        reply.integer(i64::from(head.attempt) + 1);
+        reply.name("lost");
+        reply.integer(i64::from(head.lost));
+        reply.name("deadline");
+        reply.integer(to_wall(self.until) as i64);
+        reply.name("scheduled_at");
+        reply.integer(scheduled_at as i64);
+        reply.name("headers");
+        reply.map(0);
+        reply.name("payload");
+        reply.scalar_or_null(job.payload);
     }
-    reply.bulk(b"token");
-    reply.integer(token.0 as i64);
-    reply.bulk(b"queue");
-    reply.bulk(&queues.queue(job.queue).name);
-    reply.bulk(b"type");
-    reply.bulk_or_null(kind.as_deref());
-    reply.bulk(b"attempt");
-    reply.integer(i64::from(job.head.attempt) + 1);
-    reply.bulk(b"lost");
-    reply.integer(i64::from(job.head.lost));
-    reply.bulk(b"deadline");
-    reply.integer(wall(*until));
-    reply.bulk(b"scheduled_at");
-    reply.integer(nominal.map_or_else(own, |ms| ms as i64));
-    reply.bulk(b"headers");
-    reply.map(0);
-    reply.bulk(b"payload");
-    reply.bulk_or_null(payload.as_deref());
-    Ok(())
 }

@@ -113,16 +113,17 @@ fn cancel(queues: &mut Queues, txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mu
         return Ok(Outcome::Done);
     };
     let before = current_state(queues, txn, &job.head);
-    let fields = Fields::default().text(field::CANCEL, reason);
+    let mut change = Change::of(&job.head);
+    change.cancelling(reason);
     match before {
         State::Leased => {
-            queues.move_job(txn, &job, &fields)?;
+            queues.move_job(txn, &job, &change)?;
             return reply_states(before, State::Leased, reply);
         }
         State::Ready | State::Delayed => {
-            let fields = fields.state(State::Cancelled).number(field::ENDED, queues.steady_ms(txn));
+            change.state(State::Cancelled).ended(queues.steady_ms(txn));
             queues.queue_mut(job.queue).totals.cancelled += 1;
-            end(queues, txn, &job, fields, job.head.keep_ms)?;
+            end(queues, txn, &job, &change, job.head.keep_ms)?;
         }
         State::Done | State::Dead | State::Cancelled => return reply_states(before, before, reply),
     }
@@ -151,12 +152,9 @@ fn retry(queues: &mut Queues, txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut
     if !before.is_terminal() {
         return reply_states(before, before, reply);
     }
-    let fields = Fields::default()
-        .state(State::Ready)
-        .number(field::DUE, queues.steady_ms(txn))
-        .number(field::ATTEMPT, 0)
-        .number(field::LOST, 0);
-    queues.begin_again(txn, &job, &fields)?;
+    let mut change = Change::of(&job.head);
+    change.state(State::Ready).due(queues.steady_ms(txn)).attempt(0).lost(0);
+    queues.begin_again(txn, &job, &change)?;
     reply_states(before, State::Ready, reply)
 }
 

@@ -7,8 +7,9 @@ pub(super) use pbj_store::resp::reply::Reply;
 pub(super) use pbj_store::txn::Txn;
 
 pub(super) use super::{Verb, invalid};
+pub(super) use crate::change::Change;
 pub(super) use crate::queues::{Found, Queues};
-pub(super) use crate::record::{Fields, field};
+pub(super) use crate::record::field;
 
 /// A row with nothing but a name and a family.
 pub(super) const fn row(name: &'static str, group: Group) -> Command {

@@ -2,7 +2,7 @@
 
 use super::prelude::*;
 use crate::index::QueueNumber;
-use crate::keys::job_id;
+use crate::keys::write_job_id;
 use crate::push::{PushOptions, push};
 
 pub(super) const PUSH: Verb = Verb {
@@ -41,7 +41,7 @@ fn write_id(
 ) {
     match options.id {
         Some(id) => reply.bulk(id),
-        None => reply.bulk(&job_id(&queues.queue(queue).name, number)),
+        None => write_job_id(&queues.queue(queue).name, number, reply),
     }
 }
 

@@ -68,11 +68,12 @@ fn finish(queues: &mut Queues, txn: &mut Txn<'_>, job: &Found, result: Option<&[
         totals.cancelled += 1;
     }
     let keep_ms = job.head.keep_ms.or_else(|| result.map(|_| RESULT_KEPT_MS));
-    let mut fields = Fields::default().state(state).number(field::ENDED, queues.steady_ms(txn));
+    let mut change = Change::of(&job.head);
+    change.state(state).ended(queues.steady_ms(txn));
     if let Some(result) = result {
-        fields = fields.text(field::RESULT, result);
+        change.text(field::RESULT, result);
     }
-    end(queues, txn, job, fields, keep_ms)
+    end(queues, txn, job, &change, keep_ms)
 }
 
 /// Counts how long the delivery took that ends.
@@ -86,14 +87,14 @@ pub(super) fn end(
     queues: &mut Queues,
     txn: &mut Txn<'_>,
     job: &Found,
-    fields: Fields<'_>,
+    change: &Change<'_>,
     keep_ms: Option<u64>,
 ) -> Result<(), Fault> {
     if keep_ms == Some(0) {
         return queues.forget_job(txn, job);
     }
     let date = keep_ms.map(|keep| txn.now().wall_ms() + keep);
-    queues.end_job(txn, job, &fields, date)
+    queues.end_job(txn, job, change, date)
 }
 
 pub(super) const MACK: Verb = Verb {
@@ -171,7 +172,8 @@ fn fail(queues: &mut Queues, txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut 
     let failure = Failure::read(&mut args)?;
     let job = held(queues, txn, id, token)?;
     let now = queues.steady_ms(txn);
-    let mut fields = Fields::default()
+    let mut change = Change::of(&job.head);
+    change
         .text(field::ERROR, cut(failure.message.unwrap_or_default()))
         .text(field::ERROR_KIND, cut(failure.kind.unwrap_or_default()));
     note_run(queues, txn, &job);
@@ -185,8 +187,8 @@ fn fail(queues: &mut Queues, txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut 
         } else {
             totals.cancelled += 1;
         }
-        fields = fields.state(state).number(field::ENDED, now);
-        end(queues, txn, &job, fields, job.head.keep_ms.filter(|_| state == State::Cancelled))?;
+        change.state(state).ended(now);
+        end(queues, txn, &job, &change, job.head.keep_ms.filter(|_| state == State::Cancelled))?;
         reply.bulk(state.name().as_bytes());
         return Ok(Outcome::Done);
     }
@@ -198,7 +200,7 @@ fn fail(queues: &mut Queues, txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut 
         }
     };
     queues.queue_mut(job.queue).totals.retried += 1;
-    queues.move_job(txn, &job, &fields.state(State::Delayed).number(field::DUE, now + wait))?;
+    queues.move_job(txn, &job, change.state(State::Delayed).due(now + wait))?;
     reply.integer(queues.steady.to_wall(now + wait, txn.now()) as i64);
     Ok(Outcome::Done)
 }
@@ -221,10 +223,11 @@ fn release(queues: &mut Queues, txn: &mut Txn<'_>, mut args: Args<'_>, reply: &m
     if job.head.cancelling {
         finish(queues, txn, &job, None)?;
     } else {
-        let attempt = u64::from(job.head.attempt.saturating_sub(1));
-        let fields = Fields::default().state(State::Ready).number(field::ATTEMPT, attempt);
+        let attempt = job.head.attempt.saturating_sub(1);
+        let mut change = Change::of(&job.head);
+        change.state(State::Ready).attempt(attempt);
         queues.queue_mut(job.queue).totals.released += 1;
-        queues.move_job(txn, &job, &fields)?;
+        queues.move_job(txn, &job, &change)?;
     }
     reply.ok();
     Ok(Outcome::Done)
@@ -248,7 +251,7 @@ fn extend(queues: &mut Queues, txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mu
     let job = held(queues, txn, id, token)?;
     let until = queues.steady_ms(txn) + lease.unwrap_or(job.head.lease_ms);
     queues.queue_mut(job.queue).totals.extended += 1;
-    queues.move_job(txn, &job, &Fields::default().number(field::UNTIL, until))?;
+    queues.move_job(txn, &job, Change::of(&job.head).until(until))?;
     reply.map(2);
     reply.bulk(b"deadline");
     reply.integer(queues.steady.to_wall(until, txn.now()) as i64);

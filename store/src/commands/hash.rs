@@ -452,22 +452,21 @@ fn hrandfield(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> R
     let elements = if with_values && reply.protocol() == Protocol::V2 { 2 } else { 1 };
     let visible = hash.visible();
     if count < 0 && visible > 0 {
-        super::check_reply_size(wanted)?;
-        reply.array(wanted * elements);
+        let open = |reply: &mut Reply<'_>| reply.array(wanted * elements);
         if hash.hides_fields() {
             // Looking for one that is not hidden may take long; it is done once.
             let shown: Vec<_> = hash.iter().collect();
-            for _ in 0..wanted {
+            super::repeat(reply, wanted, open, |reply| {
                 let (field, value) = &shown[rng.usize(..shown.len())];
                 write(reply, field, value);
-            }
+            })?;
             return Ok(Outcome::Done);
         }
-        for _ in 0..wanted {
+        super::repeat(reply, wanted, open, |reply| {
             if let Some((field, value)) = hash.sample(&mut rng) {
                 write(reply, &field, &value);
             }
-        }
+        })?;
         return Ok(Outcome::Done);
     }
     let chosen = super::choose_indices(wanted, visible, &mut rng);

@@ -60,7 +60,7 @@ pub(crate) use help::HELP;
 pub(crate) use scan::walk;
 
 use crate::command::{Args, Command, Fault};
-use crate::limits::REPEATED_ELEMENTS_MAX;
+use crate::limits::{REPEATED_BYTES_MAX, REPEATED_ELEMENTS_MAX};
 use crate::resp::reply::{Protocol, Reply};
 
 /// All rows of the store.
@@ -129,9 +129,26 @@ fn random_args(args: &mut Args<'_>, word: &str) -> Result<Option<(i64, bool)>, F
     Ok(Some((count, with_values)))
 }
 
-/// Refuses to repeat elements more often than a reply can hold.
-fn check_reply_size(elements: usize) -> Result<(), Fault> {
-    if elements > REPEATED_ELEMENTS_MAX { Err(Fault::OutOfRange) } else { Ok(()) }
+/// Writes `count` elements, which may repeat, behind what `open` writes; refused if that is more than a reply can hold.
+fn repeat(
+    reply: &mut Reply<'_>,
+    count: usize,
+    open: impl FnOnce(&mut Reply<'_>),
+    mut write_one: impl FnMut(&mut Reply<'_>),
+) -> Result<(), Fault> {
+    if count > REPEATED_ELEMENTS_MAX {
+        return Err(Fault::OutOfRange);
+    }
+    let start = reply.position();
+    open(reply);
+    for _ in 0..count {
+        write_one(reply);
+        if reply.position() - start > REPEATED_BYTES_MAX {
+            reply.truncate(start);
+            return Err(Fault::OutOfRange);
+        }
+    }
+    Ok(())
 }
 
 /// `count` different numbers below `len` (all, if there are fewer), each choice equally likely (Floyd's algorithm).

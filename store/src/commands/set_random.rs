@@ -116,9 +116,8 @@ fn srandmember(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> 
         }
         (Some(set), Some(count)) => {
             let count = count.unsigned_abs() as usize;
-            super::check_reply_size(count)?;
-            reply.array(count);
-            (0..count).for_each(|_| reply.bulk_or_null(set.sample(&mut rng).as_deref()));
+            let write = |reply: &mut Reply<'_>| reply.bulk_or_null(set.sample(&mut rng).as_deref());
+            super::repeat(reply, count, |reply| reply.array(count), write)?;
         }
     }
     Ok(Outcome::Done)

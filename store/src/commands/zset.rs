@@ -370,13 +370,12 @@ fn zrandmember(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> 
     };
     let wanted = count.unsigned_abs() as usize;
     if count < 0 {
-        super::check_reply_size(wanted)?;
-        super::open_scored(reply, wanted, with_scores);
-        for _ in 0..wanted {
+        let open = |reply: &mut Reply<'_>| super::open_scored(reply, wanted, with_scores);
+        super::repeat(reply, wanted, open, |reply| {
             if let Some((member, score)) = zset.sample(&mut rng) {
                 super::write_scored(reply, &member, score, with_scores);
             }
-        }
+        })?;
         return Ok(Outcome::Done);
     }
     let chosen = super::choose_indices(wanted, zset.len(), &mut rng);

@@ -56,6 +56,11 @@ impl Digits {
         Self { bytes, start }
     }
 
+    /// The integer.
+    pub(crate) fn value(&self) -> i64 {
+        parse_i64(self.as_bytes()).unwrap_or(0)
+    }
+
     /// The digits.
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes[self.start..]

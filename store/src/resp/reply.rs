@@ -3,7 +3,8 @@
 //! Law: handlers say what they mean (a map, a double, nothing) and the protocol of the client decides how it looks.
 //! Whoever opens an aggregate of n elements writes n of them.
 
-use crate::number::{Digits, format_g17};
+use crate::number::format_g17;
+use crate::types::text::Scalar;
 
 /// The version of the protocol a client speaks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -63,6 +64,12 @@ impl<'a> Reply<'a> {
     }
 
     fn line(&mut self, kind: u8, number: i64) {
+        self.line_at_once(kind, number);
+    }
+
+    /// The same, where it is worth not to call a function for four bytes.
+    #[inline(always)]
+    fn line_at_once(&mut self, kind: u8, number: i64) {
         // Few digits are the common case: lengths, counts, flags.
         match number {
             0..10 => self.out.extend_from_slice(&[kind, b'0' + number as u8, b'\r', b'\n']),
@@ -71,8 +78,9 @@ impl<'a> Reply<'a> {
                 self.out.extend_from_slice(&[kind, b'0' + tens, b'0' + ones, b'\r', b'\n']);
             }
             _ => {
+                let mut digits = itoa::Buffer::new();
                 self.out.push(kind);
-                self.out.extend_from_slice(Digits::of(number).as_bytes());
+                self.out.extend_from_slice(digits.format(number).as_bytes());
                 self.out.extend_from_slice(b"\r\n");
             }
         }
@@ -124,14 +132,50 @@ impl<'a> Reply<'a> {
 
     /// A bulk string.
     pub fn bulk(&mut self, bytes: &[u8]) {
-        self.line(b'$', bytes.len() as i64);
+        self.line_at_once(b'$', bytes.len() as i64);
         self.out.extend_from_slice(bytes);
         self.out.extend_from_slice(b"\r\n");
     }
 
+    /// A short bulk string that is known when this is compiled: the name of a field, most often.
+    #[inline(always)]
+    pub fn name(&mut self, name: &'static str) {
+        match name.len() {
+            len @ 0..10 => {
+                self.out.extend_from_slice(&[b'$', b'0' + len as u8, b'\r', b'\n']);
+                self.out.extend_from_slice(name.as_bytes());
+                self.out.extend_from_slice(b"\r\n");
+            }
+            _ => self.bulk(name.as_bytes()),
+        }
+    }
+
+    /// A bulk string made of pieces.
+    pub fn bulk_of<const N: usize>(&mut self, pieces: [&[u8]; N]) {
+        self.line(b'$', pieces.iter().map(|piece| piece.len()).sum::<usize>() as i64);
+        pieces.iter().for_each(|piece| self.out.extend_from_slice(piece));
+        self.out.extend_from_slice(b"\r\n");
+    }
+
+    /// A value as a bulk string.
+    pub fn bulk_scalar(&mut self, value: Scalar<'_>) {
+        match value {
+            Scalar::Bytes(bytes) => self.bulk(bytes),
+            Scalar::Integer(value) => self.bulk_integer(value),
+        }
+    }
+
+    /// A value as a bulk string, or null.
+    pub fn scalar_or_null(&mut self, value: Option<Scalar<'_>>) {
+        match value {
+            Some(value) => self.bulk_scalar(value),
+            None => self.null(),
+        }
+    }
+
     /// An integer as a bulk string.
     pub fn bulk_integer(&mut self, value: i64) {
-        self.bulk(Digits::of(value).as_bytes());
+        self.bulk(itoa::Buffer::new().format(value).as_bytes());
     }
 
     /// A bulk string, or null.

@@ -36,6 +36,11 @@ pub enum ProtocolFault {
 }
 
 impl ProtocolFault {
+    /// Whether a client that has authenticated may send this.
+    pub fn is_for_strangers(self) -> bool {
+        matches!(self, Self::CountUnauthenticated | Self::BulkUnauthenticated)
+    }
+
     /// The error to send before closing; `None` to close without a word.
     pub fn text(self) -> Option<Vec<u8>> {
         let text = match self {

@@ -66,11 +66,23 @@ pub(crate) struct DataLimits {
     pub(crate) bulk_max: usize,
 }
 
+/// Longest key of which [`Hints`] keeps a copy.
+const KEPT_KEY_MAX: usize = 64;
+
 /// Hashes of keys that were computed ahead of time.
-#[derive(Default)]
 pub(crate) struct Hints {
     key: (usize, usize),
     hash: u64,
+    /// The key to which an extension comes back, its length (one that no key has if there is none), and its hash.
+    kept: [u8; KEPT_KEY_MAX],
+    kept_len: usize,
+    kept_hash: u64,
+}
+
+impl Default for Hints {
+    fn default() -> Self {
+        Self { key: (0, 0), hash: 0, kept: [0; KEPT_KEY_MAX], kept_len: usize::MAX, kept_hash: 0 }
+    }
 }
 
 impl Hints {
@@ -87,9 +99,23 @@ impl Hints {
         self.key = (0, 0);
     }
 
+    /// Keeps the hash of a key, wherever its bytes lie, until that of another one is kept.
+    fn keep(&mut self, key: &[u8], hash: u64) {
+        if let Some(kept) = self.kept.get_mut(..key.len()) {
+            kept.copy_from_slice(key);
+            (self.kept_len, self.kept_hash) = (key.len(), hash);
+        }
+    }
+
     #[inline]
     pub(crate) fn hash(&self, keyspace: &Keyspace, db: usize, key: &[u8]) -> u64 {
-        if self.key == (key.as_ptr().addr(), key.len()) { self.hash } else { keyspace.db(db).hash(key) }
+        if self.key == (key.as_ptr().addr(), key.len()) {
+            self.hash
+        } else if self.kept_len == key.len() && self.kept[..key.len()] == *key {
+            self.kept_hash
+        } else {
+            keyspace.db(db).hash(key)
+        }
     }
 }
 
@@ -126,6 +152,13 @@ impl Data {
             limits.hash_value = limits.hash_value.max(RESERVED_PACKED_VALUE_MAX);
         }
         (limits, self.keyspace.hash_key())
+    }
+
+    /// Says that several look-ups of a key follow, so that its hash is computed once.
+    pub(crate) fn keep_hash(&mut self, key: &[u8]) {
+        // All databases share one secret.
+        let hash = self.keyspace.db(0).hash(key);
+        self.hints.keep(key, hash);
     }
 
     /// The hash of a key; all databases share one secret, so it is the same in each.

@@ -242,14 +242,11 @@ impl Feed {
         self.name_db(db);
         let mut out = Reply::new(&mut self.bytes, Protocol::V2);
         out.array(2 + 2 * pairs.len());
-        out.bulk(b"HSET");
+        out.name("HSET");
         out.bulk(key);
         for &(field, value) in pairs {
             out.bulk(field);
-            match value {
-                Scalar::Bytes(bytes) => out.bulk(bytes),
-                Scalar::Integer(value) => out.bulk_integer(value),
-            }
+            out.bulk_scalar(value);
         }
         self.unit.effects += 1;
     }
@@ -288,7 +285,10 @@ impl Feed {
     }
 
     fn wrap_unit(&mut self, start: usize, apart: usize, only: Option<Only>) {
-        self.bytes.splice(start..start, MULTI.iter().copied());
+        let end = self.bytes.len();
+        self.bytes.extend_from_slice(MULTI);
+        self.bytes.copy_within(start..end, start + MULTI.len());
+        self.bytes[start..start + MULTI.len()].copy_from_slice(MULTI);
         let end = self.bytes.len();
         self.bytes.extend_from_slice(EXEC);
         for Apart { range, .. } in &mut self.apart[apart..] {

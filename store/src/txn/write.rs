@@ -389,7 +389,14 @@ impl Txn<'_> {
     /// The key holds another type.
     pub fn hash_put(&mut self, key: &[u8], pairs: &[(&[u8], Scalar<'_>)]) -> Result<(), Fault> {
         let (thresholds, hash_key) = self.hash_setup(key);
-        self.hash_or_new(key)?.set_all(pairs, &thresholds, hash_key);
+        match self.value_mut(key) {
+            Some(ViewMut::Hash(hash)) => hash.set_all(pairs, &thresholds, hash_key),
+            Some(_) => return Err(Fault::WrongType),
+            None => {
+                let hash = Hash::of_scalars(pairs, &thresholds, hash_key);
+                self.put_value(key, Value::Hash(hash), Expiry::Never);
+            }
+        }
         self.changed(key, EventClass::Hash, "hset");
         self.data.feed.hash_put(self.db, key, pairs);
         Ok(())

@@ -13,6 +13,7 @@ pub(crate) mod pack;
 pub(crate) mod set;
 pub(crate) mod stream;
 pub(crate) mod text;
+mod word;
 pub(crate) mod zset;
 
 /// Up to where a collection stays compact.

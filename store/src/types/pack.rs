@@ -9,12 +9,15 @@
 //! 11000000 u32                that many bytes, little-endian length
 //! 1100nnnn (n = 1..8)         an integer of n bytes, little-endian, sign-extended
 //! 11001001 f64                a double, little-endian
+//! 110wwwww (w = 10..31)       a word that many hashes have, see [`super::word`]
 //! 111vvvvv                    the integer v
 //! ```
-//! Law: text that is a canonical integer is always stored as one, in its shortest form, so that equal elements have
-//! equal bytes. Not here: the listpack of Redis, whose bytes go into files; this form never leaves the process.
+//! Law: text that is a canonical integer is always stored as one, in its shortest form, and a word always as one, so
+//! that equal elements have equal bytes. Not here: the listpack of Redis, whose bytes go into files; this form never
+//! leaves the process.
 
 use super::text::{Scalar, Text};
+use super::word;
 use crate::number::parse_i64;
 use crate::thin::Thin;
 
@@ -25,7 +28,61 @@ const SMALL_INTEGER: u8 = 0xE0;
 pub(crate) const ELEMENTS_MAX: usize = u16::MAX as usize;
 const COUNT_BYTES: usize = 2;
 /// Pairs that [`Pack::set_pairs`] takes at once.
-pub(crate) const PAIRS_MAX: usize = u64::BITS as usize;
+pub(crate) const PAIRS_MAX: usize = 16;
+/// Room left in a pack whose pairs change: it is edited again, most likely.
+const ROOM_TO_EDIT: usize = 16;
+
+/// A name and its value, on their way into a pack.
+pub(crate) type NamedScalar<'a> = (&'a [u8], Scalar<'a>);
+
+/// Whether a name is stored as a word, or as one byte of length and its bytes: short, and never taken for a number.
+pub(crate) fn is_plain_name(name: &[u8]) -> bool {
+    name.len() <= 0x7f && matches!(name, [first, ..] if !matches!(first, b'0'..=b'9' | b'-'))
+}
+
+/// A plain name as it is stored.
+#[derive(Clone, Copy)]
+struct Name<'a> {
+    head: u8,
+    body: &'a [u8],
+}
+
+impl<'a> Name<'a> {
+    #[inline]
+    fn of(name: &'a [u8]) -> Self {
+        match word::byte_of(name) {
+            Some(head) => Self { head, body: &[] },
+            None => Self { head: name.len() as u8, body: name },
+        }
+    }
+
+    /// The names of pairs.
+    #[inline]
+    fn all(pairs: &[NamedScalar<'a>]) -> [Self; PAIRS_MAX] {
+        debug_assert!(pairs.len() <= PAIRS_MAX && pairs.iter().all(|(name, _)| is_plain_name(name)));
+        let mut names = [Self { head: 0, body: &[] }; PAIRS_MAX];
+        names.iter_mut().zip(pairs).for_each(|(name, pair)| *name = Self::of(pair.0));
+        names
+    }
+
+    /// Whether `data` begins with it.
+    #[inline]
+    fn begins(self, data: &[u8]) -> bool {
+        data[0] == self.head && (self.body.is_empty() || data[1..=self.body.len()] == *self.body)
+    }
+}
+
+/// How many bytes pairs take.
+#[inline]
+fn bytes_of<'a>(pairs: impl Iterator<Item = (Name<'a>, Encoded<'a>)>) -> usize {
+    pairs.map(|(name, value)| 1 + name.body.len() + value.len()).sum()
+}
+
+/// The integer that a text is, which most texts show by their first byte not to be.
+#[inline]
+fn integer_in(text: &[u8]) -> Option<i64> {
+    if matches!(text, [b'0'..=b'9' | b'-', ..]) { parse_i64(text) } else { None }
+}
 
 /// The numbers of the bits that are set, from the lowest on.
 fn ones(mut bits: u64) -> impl Iterator<Item = usize> {
@@ -86,9 +143,12 @@ pub(crate) struct Encoded<'a> {
 impl<'a> Encoded<'a> {
     /// Encodes text, as an integer if it is one.
     pub(crate) fn text(text: &'a [u8]) -> Self {
-        match parse_i64(text) {
+        match integer_in(text) {
             Some(value) => Self::integer(value),
-            None => Self::bytes(text),
+            None => match word::byte_of(text) {
+                Some(head) => Self { head: [head, 0, 0, 0, 0, 0, 0, 0, 0], head_len: 1, body: &[] },
+                None => Self::bytes(text),
+            },
         }
     }
 
@@ -113,6 +173,7 @@ impl<'a> Encoded<'a> {
     }
 
     /// Encodes an integer.
+    #[inline]
     pub(crate) fn integer(value: i64) -> Self {
         let mut head = [0; 9];
         if (0..32).contains(&value) {
@@ -126,6 +187,7 @@ impl<'a> Encoded<'a> {
         Self { head, head_len: 1 + bytes, body: &[] }
     }
 
+    #[inline]
     fn bytes(body: &'a [u8]) -> Self {
         let mut head = [0; 9];
         let head_len = match body.len() {
@@ -181,20 +243,34 @@ pub(crate) fn skip(data: &[u8]) -> usize {
 /// The element at the beginning of `data` and how many bytes it takes.
 #[inline]
 pub(crate) fn read(data: &[u8]) -> (Element<'_>, usize) {
-    let len = skip(data);
-    let element = match data[0] {
-        0..=0x7f => Element::Bytes(&data[1..len]),
-        0x80..=0xbf => Element::Bytes(&data[2..len]),
-        LONG => Element::Bytes(&data[5..len]),
-        FLOAT => Element::Float(f64::from_le_bytes(eight(&data[1..9]))),
-        0xc1..=0xc8 => {
-            let unused = 64 - 8 * (len as u32 - 1);
-            // Shifting up and down again copies the sign into the bytes that were left out.
-            Element::Integer(i64::from_le_bytes(eight(&data[1..len])) << unused >> unused)
+    match data[0] {
+        // Short texts and integers are nearly all there is.
+        len @ 0..=0x7f => (Element::Bytes(&data[1..=usize::from(len)]), 1 + usize::from(len)),
+        head @ word::FIRST..=word::LAST => (Element::Bytes(word::of_byte(head)), 1),
+        head @ SMALL_INTEGER.. => (Element::Integer(i64::from(head & 0x1f)), 1),
+        head @ 0xc1..=0xc8 => {
+            (Element::Integer(integer_of(&data[1..], head & 0x0f)), 1 + usize::from(head & 0x0f))
         }
-        head => Element::Integer(i64::from(head & 0x1f)),
-    };
-    (element, len)
+        head => {
+            let len = skip(data);
+            let element = match head {
+                LONG => Element::Bytes(&data[5..len]),
+                FLOAT => Element::Float(f64::from_le_bytes(eight(&data[1..len]))),
+                _ => Element::Bytes(&data[2..len]),
+            };
+            (element, len)
+        }
+    }
+}
+
+/// The integer in the first `len` bytes.
+#[inline]
+fn integer_of(data: &[u8], len: u8) -> i64 {
+    // Eight bytes at once where there are so many, whatever the others are: they are shifted out.
+    let bytes = data.first_chunk().copied().unwrap_or_else(|| eight(&data[..usize::from(len)]));
+    let unused = 64 - 8 * u32::from(len);
+    // Shifting up and down again copies the sign into the bytes that were left out.
+    i64::from_le_bytes(bytes) << unused >> unused
 }
 
 fn eight(bytes: &[u8]) -> [u8; 8] {
@@ -213,6 +289,16 @@ impl Pack {
     /// An empty pack.
     pub(crate) fn new() -> Self {
         Self { data: Thin::new((), &[0; COUNT_BYTES]) }
+    }
+
+    /// A pack of pairs; see [`Self::set_pairs`].
+    pub(crate) fn of_pairs(pairs: &[NamedScalar<'_>]) -> Self {
+        let names = Name::all(pairs);
+        let elements = || (0..pairs.len()).map(|number| (names[number], Encoded::scalar(pairs[number].1)));
+        let mut pack = Self { data: Thin::with_capacity((), COUNT_BYTES + bytes_of(elements())) };
+        pack.data.extend(&[0; COUNT_BYTES]);
+        pack.push_pairs(elements());
+        pack
     }
 
     /// How many elements there are.
@@ -302,35 +388,43 @@ impl Pack {
     }
 
     /// Sets the values of keys in a pack of keys and values, in one walk: values of keys that are there are replaced,
-    /// the others are appended in their order. No key is named twice. Says how many are new.
-    pub(crate) fn set_pairs(&mut self, pairs: &[[Encoded<'_>; 2]]) -> usize {
-        debug_assert!(pairs.len() <= PAIRS_MAX);
-        let mut open: u64 = if pairs.len() == PAIRS_MAX { u64::MAX } else { (1 << pairs.len()) - 1 };
+    /// the others are appended in their order. There are at most [`PAIRS_MAX`], no key is named twice, and each is a
+    /// plain name. Says how many are new.
+    pub(crate) fn set_pairs(&mut self, pairs: &[NamedScalar<'_>]) -> usize {
+        let names = Name::all(pairs);
+        let mut open: u64 = (1 << pairs.len()) - 1;
         let mut at = COUNT_BYTES;
         while at < self.data.len() && open != 0 {
             let data = &self.data.bytes()[at..];
-            let key = skip(data);
-            let is_here = |[wanted, _]: &[Encoded<'_>; 2]| {
-                wanted.len() == key && wanted.head[0] == data[0] && wanted.begins(data)
+            let found = ones(open).find(|&number| names[number].begins(data));
+            let value = at + skip(data);
+            at = match found {
+                Some(number) => {
+                    open &= !(1 << number);
+                    let element = Encoded::scalar(pairs[number].1);
+                    self.replace(value, &element);
+                    value + element.len()
+                }
+                None => value + skip(self.from(value)),
             };
-            let found = ones(open).find(|&number| is_here(&pairs[number]));
-            let value = at + key;
-            at = value
-                + match found {
-                    Some(number) => {
-                        open &= !(1 << number);
-                        self.replace(value, &pairs[number][1]);
-                        pairs[number][1].len()
-                    }
-                    None => skip(&data[key..]),
-                };
         }
-        let new = || ones(open).flat_map(|number| &pairs[number]);
-        self.data.reserve(new().map(Encoded::len).sum());
-        new().flat_map(Encoded::pieces).for_each(|piece| self.data.extend(piece));
-        let added = open.count_ones() as usize;
-        self.set_len(self.len() + 2 * added);
-        added
+        let new = || ones(open).map(|number| (names[number], Encoded::scalar(pairs[number].1)));
+        if open != 0 {
+            self.data.make_room(bytes_of(new()), ROOM_TO_EDIT);
+            self.push_pairs(new());
+        }
+        open.count_ones() as usize
+    }
+
+    /// Appends pairs.
+    fn push_pairs<'a>(&mut self, pairs: impl Iterator<Item = (Name<'a>, Encoded<'a>)>) {
+        let mut len = self.len();
+        for (name, value) in pairs {
+            let [head, body] = value.pieces();
+            self.data.append(&[&[name.head], name.body, head, body]);
+            len += 2;
+        }
+        self.set_len(len);
     }
 
     /// Removes the `count` elements from `at` on.
@@ -397,6 +491,8 @@ mod tests {
             b"-9223372036854775808",
             b"007",
             b"1e3",
+            b"state",
+            b"stats",
         ];
         let mut pack = Pack::new();
         for text in &texts {
@@ -422,7 +518,9 @@ mod tests {
 
     #[test]
     fn pairs_are_set_in_one_walk_as_one_by_one() {
-        let words: Vec<String> = (0..40).map(|n| "x".repeat(n % 7) + &(n * 37 % 11).to_string()).collect();
+        let mut words: Vec<String> =
+            (0..40).map(|n| "x".repeat(1 + n % 7) + &(n * 37 % 11).to_string()).collect();
+        words.extend(["state", "until", "due"].map(str::to_owned));
         let mut rng = fastrand::Rng::with_seed(1);
         for _ in 0..2000 {
             let (mut once, mut one_by_one) = (Pack::new(), Pack::new());
@@ -431,24 +529,41 @@ mod tests {
                 let mut keys: Vec<&String> = rng.choose_multiple(&words, count);
                 let mut seen = std::collections::BTreeSet::new();
                 keys.retain(|key| seen.insert(key.as_bytes()));
-                let pairs: Vec<[&String; 2]> =
-                    keys.iter().map(|&key| [key, &words[rng.usize(..words.len())]]).collect();
-                let encoded: Vec<[Encoded<'_>; 2]> =
-                    pairs.iter().map(|pair| pair.map(|text| Encoded::text(text.as_bytes()))).collect();
+                let pairs: Vec<NamedScalar<'_>> = keys
+                    .iter()
+                    .map(|key| match rng.usize(..words.len() + 5) {
+                        number if number < words.len() => {
+                            (key.as_bytes(), Scalar::Bytes(&words[number].as_bytes()[rng.usize(..2)..]))
+                        }
+                        _ => (key.as_bytes(), Scalar::Integer(rng.i64(..) >> rng.u32(..64))),
+                    })
+                    .collect();
                 let mut added = 0;
-                for [key, value] in &encoded {
-                    match one_by_one.find(key, 2) {
-                        Some(at) => one_by_one.replace(at + key.len(), value),
+                for &(key, value) in &pairs {
+                    let (key, value) = (Encoded::text(key), Encoded::scalar(value));
+                    match one_by_one.find(&key, 2) {
+                        Some(at) => one_by_one.replace(at + key.len(), &value),
                         None => {
-                            one_by_one.insert(one_by_one.end(), &[key, value]);
+                            one_by_one.insert(one_by_one.end(), &[&key, &value]);
                             added += 1;
                         }
                     }
                 }
-                assert_eq!(once.set_pairs(&encoded), added);
+                if once.len() == 0 {
+                    assert_eq!(Pack::of_pairs(&pairs).data.bytes(), one_by_one.data.bytes());
+                }
+                assert_eq!(once.set_pairs(&pairs), added);
                 assert_eq!(once.data.bytes(), one_by_one.data.bytes());
             }
         }
+    }
+
+    #[test]
+    fn plain_names_are_those_that_are_stored_as_they_are() {
+        for (name, plain) in [("state", true), ("lost-max", true), ("", false), ("7", false), ("-1", false)] {
+            assert_eq!(is_plain_name(name.as_bytes()), plain, "{name}");
+        }
+        assert!(is_plain_name(&[b'x'; 127]) && !is_plain_name(&[b'x'; 128]));
     }
 
     #[test]

@@ -12,10 +12,18 @@ pub enum Text<'a> {
     Digits(Digits),
 }
 
-impl Text<'_> {
+impl<'a> Text<'a> {
     /// The text of an integer.
     pub fn integer(value: i64) -> Self {
         Self::Digits(Digits::of(value))
+    }
+
+    /// The value of which this is the text.
+    pub(crate) fn scalar(self) -> Scalar<'a> {
+        match self {
+            Self::Bytes(bytes) => Scalar::Bytes(bytes),
+            Self::Digits(digits) => Scalar::Integer(digits.value()),
+        }
     }
 
     /// The integer this text is the canonical decimal form of.

@@ -213,13 +213,16 @@ fn group() -> impl Strategy<Value = PlainGroup> {
     let pending = proptest::collection::btree_map(stream_id(), (any::<u64>(), any::<u64>()), 0..12);
     let consumers = proptest::collection::btree_map(text(), (0..1_u64 << 62, pending), 0..5);
     (stream_id(), any::<Option<u64>>(), consumers).prop_map(|(last, read, mut consumers)| {
-        // An entry belongs to one consumer, and times are those of a signed clock.
+        // An entry belongs to one consumer; times are those of a signed clock, and counters are signed too.
         let mut owned = BTreeSet::new();
         for (_, pending) in consumers.values_mut() {
             pending.retain(|at, _| owned.insert(*at));
-            pending.values_mut().for_each(|(delivered_ms, _)| *delivered_ms >>= 1);
+            pending.values_mut().for_each(|(delivered_ms, deliveries)| {
+                *delivered_ms >>= 1;
+                *deliveries >>= 1;
+            });
         }
-        PlainGroup { last, read: read.filter(|&read| read != u64::MAX), consumers }
+        PlainGroup { last, read: read.map(|read| read >> 1), consumers }
     })
 }
 
@@ -230,7 +233,7 @@ fn stream() -> impl Strategy<Value = PlainStream> {
             let ids: Vec<(u64, u64)> = entries.keys().copied().collect();
             let deleted = gone.iter().filter_map(|nth| ids.get(nth % ids.len().max(1)).copied()).collect();
             let last = ids.last().copied().unwrap_or_default().max(history);
-            PlainStream { entries, deleted, last, max_deleted: history, added, groups }
+            PlainStream { entries, deleted, last, max_deleted: history, added: added >> 1, groups }
         },
     )
 }

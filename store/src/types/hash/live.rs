@@ -46,11 +46,6 @@ impl<'a> LiveHash<'a> {
         self.find(field).map(|(value, _)| value)
     }
 
-    /// The values of several fields, none of them asked for twice.
-    pub(crate) fn get_all<const N: usize>(self, fields: [&[u8]; N]) -> [Option<Text<'a>>; N] {
-        if self.hides_fields() { fields.map(|field| self.get(field)) } else { self.hash.get_all(fields) }
-    }
-
     /// The value of `field`, and its date.
     pub(crate) fn find(self, field: &[u8]) -> Option<(Text<'a>, Option<u64>)> {
         self.hash.find(field).filter(|&(_, date)| self.shows(date))
@@ -66,7 +61,8 @@ impl<'a> LiveHash<'a> {
     }
 
     /// Visits the fields with their values, as they are stored.
-    pub(crate) fn for_each_scalar(self, mut visit: impl FnMut(Scalar<'_>, Scalar<'_>)) {
+    #[inline]
+    pub(crate) fn for_each_scalar(self, mut visit: impl FnMut(Scalar<'a>, Scalar<'a>)) {
         match self.hash {
             Hash::Packed(pack) => {
                 let mut elements = pack.iter();
@@ -75,7 +71,7 @@ impl<'a> LiveHash<'a> {
                 }
             }
             Hash::Table(_) | Hash::Dated(_) => {
-                self.iter().for_each(|(field, value)| visit(Scalar::Bytes(&field), Scalar::Bytes(&value)));
+                self.iter().for_each(|(field, value)| visit(field.scalar(), value.scalar()));
             }
         }
     }

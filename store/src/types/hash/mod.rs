@@ -16,7 +16,9 @@ pub(crate) use live::LiveHash;
 use crate::hash::HashKey;
 use crate::table::{Keyed, Table};
 use crate::types::Thresholds;
-use crate::types::pack::{ELEMENTS_MAX, Element, Elements, Encoded, PAIRS_MAX, Pack};
+use crate::types::pack::{
+    ELEMENTS_MAX, Element, Elements, Encoded, NamedScalar, PAIRS_MAX, Pack, is_plain_name,
+};
 use crate::types::text::{Scalar, Text};
 
 /// A hash: packed while it is small, a table from then on.
@@ -57,6 +59,17 @@ fn set_in_table(table: &mut Table<Field>, field: &[u8], value: &[u8]) -> bool {
     true
 }
 
+/// Whether fields can be set in one walk of a pack that has so many already.
+fn can_pack(pairs: &[NamedScalar<'_>], there: usize, limits: &Thresholds) -> bool {
+    let fits = |&(field, value): &NamedScalar<'_>| {
+        let value = if let Scalar::Bytes(bytes) = value { bytes.len() } else { 0 };
+        is_plain_name(field) && field.len().max(value) <= limits.hash_value
+    };
+    pairs.len() <= PAIRS_MAX
+        && there + pairs.len() <= limits.hash_entries.min(ELEMENTS_MAX / 2)
+        && pairs.iter().all(fits)
+}
+
 impl Hash {
     /// An empty hash.
     pub(crate) fn new() -> Self {
@@ -93,25 +106,6 @@ impl Hash {
             }
             Self::Dated(dated) => dated.find(field).map(|(value, _)| value),
         }
-    }
-
-    /// The values of several fields, none of them asked for twice: in one walk while the hash is packed.
-    pub(crate) fn get_all<const N: usize>(&self, fields: [&[u8]; N]) -> [Option<Text<'_>>; N] {
-        let Self::Packed(pack) = self else { return fields.map(|field| self.get(field)) };
-        let wanted = fields.map(Encoded::text);
-        let mut values = [const { None }; N];
-        let (mut at, mut left) = (pack.start(), N);
-        while at < pack.end() && left > 0 {
-            let data = pack.from(at);
-            let value = crate::types::pack::skip(data);
-            if let Some(number) = wanted.iter().position(|field| field.begins(data)) {
-                let [found] = pack.read_at(at + value);
-                values[number] = Some(found.text());
-                left -= 1;
-            }
-            at += value + crate::types::pack::skip(&data[value..]);
-        }
-        values
     }
 
     /// The value of `field`, and its date.
@@ -163,20 +157,22 @@ impl Hash {
         }
     }
 
+    /// A hash of these fields, none of which comes twice.
+    pub(crate) fn of_scalars(pairs: &[NamedScalar<'_>], limits: &Thresholds, key: HashKey) -> Self {
+        if can_pack(pairs, 0, limits) {
+            return Self::Packed(Pack::of_pairs(pairs));
+        }
+        let mut hash = Self::new();
+        hash.set_all(pairs, limits, key);
+        hash
+    }
+
     /// Sets fields, none of them twice: as [`Self::set`] for each, in one walk while the hash is packed.
-    pub(crate) fn set_all(&mut self, pairs: &[(&[u8], Scalar<'_>)], limits: &Thresholds, key: HashKey) {
-        let fits = |&(field, value): &(&[u8], Scalar<'_>)| {
-            let value = if let Scalar::Bytes(bytes) = value { bytes.len() } else { 0 };
-            field.len().max(value) <= limits.hash_value
-        };
+    pub(crate) fn set_all(&mut self, pairs: &[NamedScalar<'_>], limits: &Thresholds, key: HashKey) {
         if let Self::Packed(pack) = self
-            && pairs.len() <= PAIRS_MAX
-            && pack.len() / 2 + pairs.len() <= limits.hash_entries.min(ELEMENTS_MAX / 2)
-            && pairs.iter().all(fits)
+            && can_pack(pairs, pack.len() / 2, limits)
         {
-            let encoded: Vec<[Encoded<'_>; 2]> =
-                pairs.iter().map(|&(field, value)| [Encoded::text(field), Encoded::scalar(value)]).collect();
-            pack.set_pairs(&encoded);
+            pack.set_pairs(pairs);
             return;
         }
         for (field, value) in pairs {
@@ -365,16 +361,13 @@ mod tests {
         for n in 0..600 {
             assert_eq!(&*hash.get(format!("f{n}").as_bytes()).unwrap(), n.to_string().as_bytes());
         }
-        let mut packed = Hash::new();
-        packed.set(b"a", b"1", &limits, key);
-        packed.set(b"f0", b"text", &limits, key);
-        for both in [&packed, &hash] {
-            let found = both.get_all([b"f0", b"none", b"a"]).map(|value| value.map(|text| text.to_vec()));
-            assert_eq!(
-                found,
-                [b"f0" as &[u8], b"none", b"a"].map(|name| both.get(name).map(|text| text.to_vec()))
-            );
+        let several = [(&b"f0"[..], Scalar::Bytes(b"text")), (b"a", Scalar::Integer(7))];
+        for both in [&mut Hash::new(), &mut Hash::of_scalars(&several, &limits, key), &mut hash] {
+            both.set_all(&several, &limits, key);
+            let found = [b"f0", &b"none"[..], b"a"].map(|name| both.get(name).map(|text| text.to_vec()));
+            assert_eq!(found, [Some(b"text".to_vec()), None, Some(b"7".to_vec())]);
         }
+        assert!(hash.remove(b"a"));
         assert_eq!(hash.iter().count(), 600);
         assert!(hash.remove(b"f0") && !hash.remove(b"f0"));
         assert_eq!(hash.len(), 599);

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 
+use super::COUNT_MAX;
 use super::id::StreamId;
 
 /// A consumer group.
@@ -63,7 +64,7 @@ impl Consumer {
 impl Group {
     /// A group that has read up to `last`.
     pub(crate) fn new(last: StreamId, read: Option<u64>) -> Self {
-        Self { last, read, ..Self::default() }
+        Self { last, read: read.map(|read| read.min(COUNT_MAX)), ..Self::default() }
     }
 
     fn name_of(&self, place: u32) -> &[u8] {
@@ -179,7 +180,7 @@ impl Group {
 
     /// Gives an entry to a consumer, whoever had it before.
     pub(crate) fn assign(&mut self, id: StreamId, to: ConsumerId, delivered_ms: u64, deliveries: u64) {
-        let pending = Pending { delivered_ms, deliveries, consumer: to.0 };
+        let pending = Pending { delivered_ms, deliveries: deliveries.min(COUNT_MAX), consumer: to.0 };
         let before = self.pending.insert(id, pending);
         if let Some(before) = before.filter(|before| before.consumer != to.0)
             && let Some(owner) = &mut self.consumers[before.consumer as usize]

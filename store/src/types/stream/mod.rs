@@ -23,6 +23,10 @@ pub(crate) const ENTRY_BYTES_MAX: usize = 1 << 30;
 /// Room that a new node begins with.
 const NODE_CAPACITY: usize = 256;
 
+/// Where counters stop that clients, dumps and the log give as signed numbers: one that went on would be stated as a
+/// negative one, which nobody accepts, and the log could not be read again.
+pub(crate) const COUNT_MAX: u64 = i64::MAX as u64;
+
 /// A stream.
 #[derive(Clone, Default)]
 pub(crate) struct Stream {
@@ -104,7 +108,7 @@ impl Stream {
             node.append(*master, id, pairs);
         }
         self.len += 1;
-        self.added += 1;
+        self.added = (self.added + 1).min(COUNT_MAX);
         self.last = id;
         if self.len == 1 {
             self.first = id;
@@ -136,7 +140,7 @@ impl Stream {
     pub(crate) fn set_history(&mut self, last: StreamId, max_deleted: StreamId, added: u64) {
         self.last = last;
         self.max_deleted = max_deleted;
-        self.added = added;
+        self.added = added.min(COUNT_MAX);
         self.find_first();
     }
 
@@ -305,8 +309,8 @@ impl Stream {
         if id > self.last || !no_gap || id > self.first {
             return None;
         }
-        let before = self.added.wrapping_sub(self.len);
-        Some(if id == self.first { before.wrapping_add(1) } else { before })
+        let before = self.added.saturating_sub(self.len);
+        Some(if id == self.first { before + 1 } else { before })
     }
 
     /// How many entries a group has not read yet, if that can be told.
@@ -318,13 +322,13 @@ impl Stream {
             Some(read) if !self.has_gap_behind(group.last) => Some(read),
             _ => self.added_up_to(group.last),
         };
-        read.map(|read| self.added.wrapping_sub(read) as i64)
+        read.map(|read| self.added as i64 - read as i64)
     }
 
     /// How many entries a group has read when `id` is delivered to it next.
     pub(crate) fn read_after(&self, read: Option<u64>, id: StreamId) -> Option<u64> {
         match read {
-            Some(read) if !self.has_gap_behind(id) => Some(read.wrapping_add(1)),
+            Some(read) if !self.has_gap_behind(id) => Some((read + 1).min(COUNT_MAX)),
             _ if self.added > 0 => self.added_up_to(id),
             read => read,
         }
