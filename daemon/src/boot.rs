@@ -37,7 +37,7 @@ use crate::log_writer::{LogDoor, LogThreads};
 use crate::logging::Logging;
 use crate::saver::{Job, Saver, SaverThread};
 use crate::shared::{Lasting, Shared};
-use crate::{exit, live_config, timer, users_file};
+use crate::{exit, follower, live_config, timer, users_file};
 
 /// What a daemon begins with.
 pub struct Options {
@@ -135,7 +135,8 @@ pub struct Daemon {
     pub controls: Controls,
     doors: Arc<Mutex<Doors>>,
     io_threads: Arc<Vec<IoThread>>,
-    control_thread: JoinHandle<()>,
+    /// The thread that controls, and the one that follows the master.
+    helpers: [JoinHandle<()>; 2],
     http: HttpThread,
     saver_thread: SaverThread,
     log_threads: LogThreads,
@@ -190,8 +191,7 @@ impl Daemon {
             (0..threads).map(|number| IoThread::start(number, Arc::clone(&shared))).collect();
         let io_threads = Arc::new(io_threads.map_err(StartFault::Threads)?);
         let gate = Arc::new(Gate::new(Arc::clone(&shared), Arc::clone(&io_threads)));
-        let control_thread =
-            start_control_thread(Arc::clone(&shared), gate, opened).map_err(StartFault::Threads)?;
+        let helpers = start_helpers(&shared, gate, opened).map_err(StartFault::Threads)?;
         let http = HttpThread::start(Arc::clone(&shared), web).map_err(StartFault::Threads)?;
         Loading { shared: &shared, folder: &folder, on_status: &mut *on_status, controller: &controller }
             .all(loader)?;
@@ -203,7 +203,7 @@ impl Daemon {
             controls,
             doors,
             io_threads,
-            control_thread,
+            helpers,
             http,
             saver_thread,
             log_threads,
@@ -233,8 +233,11 @@ impl Daemon {
     /// Ends the daemon in order.
     pub fn stop(self) {
         self.shared.request_stop();
-        if self.control_thread.join().is_err() {
-            tracing::error!("the control thread ended with a panic");
+        for helper in self.helpers {
+            let name = helper.thread().name().unwrap_or_default().to_owned();
+            if helper.join().is_err() {
+                tracing::error!(name, "a thread ended with a panic");
+            }
         }
         if let Ok(threads) = Arc::try_unwrap(self.io_threads) {
             threads.into_iter().for_each(IoThread::join);
@@ -300,6 +303,15 @@ fn io_thread_count(config: &Config) -> usize {
         0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get).min(4),
         count => count,
     }
+}
+
+fn start_helpers(
+    shared: &Arc<Shared>,
+    gate: Arc<Gate>,
+    opened: mpsc::UnboundedReceiver<Door>,
+) -> std::io::Result<[JoinHandle<()>; 2]> {
+    let control = start_control_thread(Arc::clone(shared), gate, opened)?;
+    Ok([control, follower::start(Arc::clone(shared))?])
 }
 
 fn start_control_thread(
@@ -458,14 +470,22 @@ fn become_ready(shared: &Arc<Shared>) {
     let mut core = shared.lock();
     core.engine.set_feed_wanted(shared.log.is_open());
     let weak = Arc::downgrade(shared);
+    shared.log.on_sync(move || {
+        if let Some(shared) = weak.upgrade() {
+            shared.timer.notify_one();
+        }
+    });
+    let weak = Arc::downgrade(shared);
     shared.log.on_failure(move |reason| {
         if let Some(shared) = weak.upgrade() {
             let text = format!("Errors writing to the AOF file: {reason}");
             shared.lock().engine.set_broken(Some(text));
         }
     });
+    core.engine.follow_configured();
     core.engine.loaded(shared.clock.now());
     drop(core);
+    shared.link.notify_waiters();
     shared.ready.store(true, Ordering::Relaxed);
     tracing::info!("Ready to accept connections");
     shared.timer.notify_one();

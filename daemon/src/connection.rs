@@ -29,24 +29,26 @@ const AHEAD_MAX: usize = 1 << 20;
 
 /// A client and its stream.
 pub struct Connection<S> {
-    stream: S,
-    shared: Arc<Shared>,
-    flusher: Flusher,
-    client: ClientId,
-    mailbox: Arc<Mailbox>,
-    gauges: Arc<ConnectionGauges>,
-    limits: RequestLimits,
-    buffer: Vec<u8>,
-    parser: Parser,
-    batch: Batch,
-    out: Vec<u8>,
-    turn: Turn,
+    pub(crate) stream: S,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) flusher: Flusher,
+    pub(crate) client: ClientId,
+    pub(crate) mailbox: Arc<Mailbox>,
+    pub(crate) gauges: Arc<ConnectionGauges>,
+    pub(crate) limits: RequestLimits,
+    pub(crate) buffer: Vec<u8>,
+    pub(crate) parser: Parser,
+    pub(crate) batch: Batch,
+    pub(crate) out: Vec<u8>,
+    pub(crate) turn: Turn,
     /// The client waits for a key or a step.
-    waits: bool,
+    pub(crate) waits: bool,
+    /// The client follows: it is fed from now on.
+    pub(crate) follows: bool,
 }
 
 /// Why a connection woke up.
-enum Event {
+pub(crate) enum Event {
     /// More bytes are in the buffer.
     Read,
     Mail(Mail),
@@ -73,6 +75,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             out: Vec::new(),
             turn,
             waits: false,
+            follows: false,
         }
     }
 
@@ -87,10 +90,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             if !go_on {
                 return;
             }
+            if self.follows {
+                return self.feed().await;
+            }
         }
     }
 
-    async fn next_event(&mut self) -> Event {
+    pub(crate) async fn next_event(&mut self) -> Event {
         std::future::poll_fn(|context| {
             if let Some(mail) = self.mailbox.take(Some(context.waker())) {
                 return Poll::Ready(Event::Mail(mail));
@@ -158,6 +164,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 return false;
             }
             self.waits = executed.waits;
+            self.follows = executed.follows;
             match parsed {
                 // A request before it has authenticated the client: now it may be none.
                 Err(fault) if fault.is_for_strangers() && self.limits.authenticated && !unfinished => {
@@ -179,7 +186,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         self.gauges.query_capacity.store(self.buffer.capacity(), Ordering::Relaxed);
     }
 
-    fn execute(&mut self) -> Executed {
+    pub(crate) fn execute(&mut self) -> Executed {
         if self.batch.is_empty() {
             return Executed::default();
         }
@@ -195,7 +202,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     /// Throws the bytes of executed requests away.
-    fn consume(&mut self, executed: usize, whole: usize) {
+    pub(crate) fn consume(&mut self, executed: usize, whole: usize) {
         let taken = self.batch.bytes_of_first(executed);
         self.batch.clear();
         if taken == self.buffer.len() {
@@ -221,6 +228,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             if !self.shared.log.wait(offset).await {
                 return false; // Never acknowledged.
             }
+        } else if offset > 0 && !self.shared.log.is_open() {
+            // Nothing is logged, but those who follow want it.
+            self.flusher.request();
         }
         if self.out.is_empty() {
             return true;

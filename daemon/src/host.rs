@@ -64,6 +64,14 @@ impl Host for ProcessHost {
         true
     }
 
+    fn synced_position(&self) -> Option<u64> {
+        self.log.is_open().then(|| self.log.synced())
+    }
+
+    fn watch_syncs(&self) {
+        self.log.watch_syncs();
+    }
+
     fn release_memory(&self) {
         allocator::purge();
     }

@@ -20,6 +20,8 @@ pub mod doors;
 mod durability;
 pub mod embedded;
 pub mod exit;
+pub mod feeder;
+pub mod follower;
 pub mod host;
 pub mod http;
 pub mod io_thread;

@@ -12,7 +12,7 @@ use pbj_store::durable::SyncPolicy;
 use crate::doors::Doors;
 use crate::log_growth::GrowthLimit;
 use crate::logging::Logging;
-use crate::mailbox::{OutputLimit, OutputLimits};
+use crate::mailbox::OutputLimits;
 use crate::shared::{ConfigRefusal, Shared};
 
 /// What redis-server answers when an address cannot be had.
@@ -65,15 +65,9 @@ fn rebind(doors: &Mutex<Doors>, config: &Config, name: &'static str) -> Result<(
 
 /// The limits of `client-output-buffer-limit`.
 pub fn output_limits(config: &Config) -> OutputLimits {
-    let words: Vec<&str> = config.text("client-output-buffer-limit").split_ascii_whitespace().collect();
-    let number = |text: &str| text.parse::<usize>().unwrap_or(0);
-    let limit = |class: &str| {
-        let group = words.chunks_exact(4).find(|group| group[0] == class);
-        group.map_or_else(OutputLimit::default, |group| OutputLimit {
-            hard: number(group[1]),
-            soft: number(group[2]),
-            soft_ms: number(group[3]) as u64 * 1000,
-        })
-    };
-    OutputLimits { normal: limit("normal"), replica: limit("slave"), pubsub: limit("pubsub") }
+    OutputLimits {
+        normal: config.output_limit("normal"),
+        replica: config.output_limit("slave"),
+        pubsub: config.output_limit("pubsub"),
+    }
 }

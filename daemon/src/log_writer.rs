@@ -64,6 +64,10 @@ pub struct LogDoor {
     progress: Condvar,
     /// Offset up to which everything is safe: what the state says, to be read without its lock.
     safe: AtomicU64,
+    /// Offset up to which everything is synced.
+    synced: AtomicU64,
+    /// Somebody wants to know of the next sync.
+    watched: AtomicBool,
     always: AtomicBool,
     open: AtomicBool,
     /// How large it is, and whether it is too large.
@@ -96,6 +100,7 @@ struct State {
     sync_durations: [u64; SYNC_BUCKETS_US.len() + 1],
     sync_total_us: u64,
     on_failure: Option<Box<dyn FnOnce(String) + Send>>,
+    on_sync: Option<Box<dyn Fn() + Send>>,
 }
 
 /// A log and the disk it is on.
@@ -132,11 +137,14 @@ impl LogDoor {
                 sync_durations: [0; SYNC_BUCKETS_US.len() + 1],
                 sync_total_us: 0,
                 on_failure: None,
+                on_sync: None,
             }),
             work: Condvar::new(),
             sync_work: Condvar::new(),
             progress: Condvar::new(),
             safe: AtomicU64::new(u64::MAX),
+            synced: AtomicU64::new(0),
+            watched: AtomicBool::new(false),
             always: AtomicBool::new(false),
             open: AtomicBool::new(false),
             growth,
@@ -220,6 +228,21 @@ impl LogDoor {
         self.state.lock().on_failure = Some(Box::new(act));
     }
 
+    /// Says what happens after a sync that was watched for.
+    pub fn on_sync(&self, act: impl Fn() + Send + 'static) {
+        self.state.lock().on_sync = Some(Box::new(act));
+    }
+
+    /// Has the next sync told.
+    pub fn watch_syncs(&self) {
+        self.watched.store(true, Ordering::Relaxed);
+    }
+
+    /// Offset up to which everything is synced.
+    pub fn synced(&self) -> u64 {
+        self.synced.load(Ordering::Acquire)
+    }
+
     /// Changes the policy.
     pub fn set_policy(&self, policy: SyncPolicy) {
         let mut state = self.state.lock();
@@ -267,7 +290,8 @@ impl LogDoor {
     /// Has what was handed over written: on this thread if that is quick.
     pub fn write(&self) {
         let mut state = self.state.lock();
-        while !state.queue.is_empty() {
+        // A place can move without bytes: what only replicas hear counts, too.
+        while state.pace.submitted() > state.pace.written() {
             let now_ms = Clock.now().mono_ms;
             let quick = state.pace.policy() != SyncPolicy::Always
                 && !state.pace.is_syncing()
@@ -351,7 +375,7 @@ impl LogDoor {
         let end = state.pace.submitted();
         drop(state);
         let before = file.log.size();
-        let written = file.log.append(&mut *file.disk, &mut frames);
+        let written = if frames.is_empty() { Ok(()) } else { file.log.append(&mut *file.disk, &mut frames) };
         let mut state = self.state.lock();
         if let Err(error) = written {
             self.fail(state, &error);
@@ -491,6 +515,11 @@ impl LogDoor {
         state.sync_total_us += us;
         state.pace.sync_ends();
         self.publish(&mut state);
+        if self.watched.swap(false, Ordering::Relaxed)
+            && let Some(act) = &state.on_sync
+        {
+            act();
+        }
         Some(state)
     }
 
@@ -498,6 +527,7 @@ impl LogDoor {
     fn publish(&self, state: &mut State) {
         let safe = if self.is_open() { state.pace.safe() } else { u64::MAX };
         self.safe.store(safe, Ordering::Release);
+        self.synced.store(state.pace.synced(), Ordering::Release);
         state.waiting.retain(|(offset, waker)| {
             if *offset <= safe {
                 waker.wake_by_ref();

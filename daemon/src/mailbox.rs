@@ -8,18 +8,8 @@ use std::sync::atomic::Ordering;
 use std::task::Waker;
 
 use parking_lot::Mutex;
+use pbj_store::config::OutputLimit;
 use pbj_store::engine::ConnectionGauges;
-
-/// Limits of the bytes that may wait for a client (`client-output-buffer-limit`).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct OutputLimit {
-    /// Bytes at which the client is cut off at once; 0 for none.
-    pub hard: usize,
-    /// Bytes at which it is cut off if it stays above them for a time; 0 for none.
-    pub soft: usize,
-    /// That time, in milliseconds.
-    pub soft_ms: u64,
-}
 
 /// The limits of all classes of clients.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -75,6 +75,10 @@ pub struct Shared {
     saves_at_end: AtomicBool,
     /// Counters of connections.
     pub traffic: Arc<Traffic>,
+    /// Told when there is something for those who follow.
+    pub fed: Notify,
+    /// Told when there is something for the link to the master.
+    pub link: Notify,
     /// Told when something is due earlier than known.
     pub timer: Notify,
     /// When the timer wakes next, in monotonic milliseconds.
@@ -131,6 +135,8 @@ impl Shared {
             folder: lasting.folder,
             saves_at_end: AtomicBool::new(false),
             traffic,
+            fed: Notify::new(),
+            link: Notify::new(),
             timer: Notify::new(),
             armed_ms: AtomicU64::new(u64::MAX),
             stop,
@@ -198,6 +204,14 @@ impl Shared {
     fn do_with<R>(&self, engine: &mut Engine, work: impl FnOnce(&mut Engine) -> R) -> R {
         let result = work(engine);
         self.deliver(engine);
+        result
+    }
+
+    /// Does something with the engine that touches data; waits for a script that runs.
+    pub fn with_data<R>(&self, work: impl FnOnce(&mut Engine) -> R) -> R {
+        let mut core = self.core.lock();
+        let result = self.do_with(&mut core.engine, work);
+        self.note_deadline(&core);
         result
     }
 
@@ -314,6 +328,8 @@ impl Shared {
             if self.busy.is_slow() { self.core.try_lock() } else { self.core.try_lock_for(TIMER_PATIENCE) };
         let Some(mut core) = locked else { return false };
         self.submit_frames(&mut core.engine);
+        // Whoever is too far behind is cut off by it.
+        self.deliver(&mut core.engine);
         drop(core);
         self.log.write();
         true
@@ -325,6 +341,9 @@ impl Shared {
         if engine.has_frames() {
             let frames = engine.fetch_frames(self.log.spare());
             self.log.submit(frames, engine.offset());
+            if engine.is_followed() {
+                self.fed.notify_waiters();
+            }
         }
     }
 
@@ -361,6 +380,8 @@ impl Shared {
                             mailbox.cut();
                         }
                     }
+                    Output::Fed => self.fed.notify_waiters(),
+                    Output::Link => self.link.notify_waiters(),
                     Output::Step { client, step } => steps.push((client, step)),
                 }
             }

@@ -14,6 +14,7 @@ mod commands;
 pub mod cron;
 pub mod duration;
 mod durations;
+mod epoch;
 mod extension;
 mod index;
 mod keys;

@@ -56,6 +56,16 @@ impl Locks {
         emptied
     }
 
+    /// The largest token that was given out in any database.
+    pub(crate) fn last_token(&self) -> u64 {
+        self.counters.values().map(|counter| counter.last()).max().unwrap_or(0)
+    }
+
+    /// Gives out only larger tokens from now on.
+    pub(crate) fn raise_tokens(&mut self, last: u64) {
+        self.counters.values_mut().for_each(|counter| counter.raise(last));
+    }
+
     fn slot_of(&self, db: usize, name: &[u8]) -> Option<u32> {
         self.by_name.get(&(db, Box::from(name))).copied()
     }
@@ -122,7 +132,9 @@ impl Queues {
         ttl_ms: u64,
     ) -> Result<Token, Fault> {
         let db = txn.db();
+        let floor = self.epoch_floor();
         let counter = self.locks.counters.entry(db).or_default();
+        counter.raise(floor);
         let token = Token(counter.next(txn, &KeyName::Locks.to_key(), field::TOKENS)?);
         let until = self.steady_ms(txn) + ttl_ms;
         Fields::default()

@@ -35,8 +35,8 @@ pub(crate) struct Queue {
     job_keys: JobKey,
     pub(crate) index: QueueIndex,
     pub(crate) totals: Totals,
-    jobs: Counter,
-    tokens: Counter,
+    pub(crate) jobs: Counter,
+    pub(crate) tokens: Counter,
 }
 
 impl Queue {
@@ -119,6 +119,8 @@ pub struct Queues {
     /// By database: no queue gives out tokens up to this one. Queues that were emptied away may come back, and a worker
     /// of the time before must not hold a token that is good again.
     token_floors: BTreeMap<usize, u64>,
+    /// How often the role of the master went from one server to another.
+    pub(crate) epoch: u64,
 }
 
 impl Queues {
@@ -146,7 +148,7 @@ impl Queues {
         }
         let number = self.all.len() as QueueNumber;
         let mut tokens = Counter::default();
-        tokens.raise(self.token_floors.get(&db).copied().unwrap_or(0));
+        tokens.raise(self.token_floors.get(&db).copied().unwrap_or(0).max(self.epoch_floor()));
         self.all.push(Queue {
             db,
             name: name.into(),
@@ -434,8 +436,10 @@ impl Queues {
             schedules: old.schedules.emptied(),
             locks: old.locks.emptied(),
             token_floors: old.token_floors,
+            epoch: old.epoch,
             ..Self::default()
         };
+        self.read_epoch(txn)?;
         for db in 0..txn.db_count() {
             let mut keys = Vec::new();
             let mut txn = txn.in_db(db);

@@ -12,6 +12,7 @@
 //! - [`script`]: Lua for clients, in a sandbox.
 //! - [`keyspace`], [`table`], [`types`]: how keys and values lie in memory.
 //! - [`rdb`]: values as Redis writes them into dumps and snapshots.
+//! - [`replication`]: the stream of effects for those who follow, and following.
 //! - [`durable`]: the log, over a disk that is an argument.
 //! - [`config`]: directives; [`limits`]: every bound; [`number`] and [`glob`]: text as clients mean it.
 //!
@@ -31,6 +32,7 @@ mod keyspace;
 pub mod limits;
 pub mod number;
 pub mod rdb;
+mod replication;
 pub mod resp;
 mod script;
 mod table;

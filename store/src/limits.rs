@@ -63,6 +63,20 @@ pub const LOAD_INTERRUPTS_MAX: u32 = 2500;
 pub const NESTING_MAX: i32 = 2000;
 /// Deepest nesting of a reply that is read.
 pub const REPLY_DEPTH_MAX: usize = 32;
+/// Bytes of one block of the backlog of replication.
+pub const BACKLOG_BLOCK_BYTES: usize = 16 * 1024;
+/// Smallest backlog, whatever `repl-backlog-size` says, in bytes.
+pub const BACKLOG_MIN: u64 = 16 * 1024;
+/// Bytes of a dataset that may wait for the slowest replica that gets it.
+pub const DATASET_AHEAD_MAX: u64 = 16 << 20;
+/// Pieces of a dataset that one tick writes.
+pub const DATASET_PIECES_PER_TICK: usize = 4;
+/// Bytes handed to the connection of a replica at once.
+pub const FEED_BYTES: usize = 256 * 1024;
+/// Longest line of a master while replication begins, in bytes.
+pub const MASTER_LINE_MAX: usize = 1024;
+/// Bytes of a master's stream that may wait for the end of a command or of a transaction.
+pub const MASTER_UNIT_MAX: usize = 1 << 30;
 /// Keys and buckets that one step of a walk over the keyspace looks at, before others get their turn.
 pub const WALK_VISITS_PER_PIECE: usize = 768;
 /// Bytes after which a step of such a walk ends, unless one value has more.

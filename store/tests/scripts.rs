@@ -125,7 +125,7 @@ fn effects_of_a_script_are_one_frame() {
     let mut world = World::new();
     world.eval("redis.call('set','a',1) redis.call('incr','a') return redis.call('spop','nosuch')");
     let frame = world.frames();
-    assert!(frame.starts_with("*1 $5 MULTI ") && frame.ends_with(" *1 $4 EXEC"), "{frame}");
+    assert!(frame.starts_with("*2 $6 SELECT $1 0 *1 $5 MULTI ") && frame.ends_with(" *1 $4 EXEC"), "{frame}");
     world.eval("return redis.call('set','b',1)");
     assert_eq!(world.frames(), "*3 $3 SET $1 b $1 1");
     world.eval("return redis.call('get','b')");

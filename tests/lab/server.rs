@@ -201,7 +201,7 @@ impl Server {
             for output in self.engine.take_outputs() {
                 match output {
                     Output::Reply { client, bytes } => answer.woken.push((client, bytes)),
-                    Output::Push { .. } | Output::Close { .. } => {}
+                    Output::Push { .. } | Output::Close { .. } | Output::Fed | Output::Link => {}
                     Output::Step { client, step } => {
                         let result = self.step(&step, answer);
                         if let Some(client) = client {

@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use pbj_store::config::Config;
-use pbj_store::engine::{CommandStats, DatabaseSize, Engine, PersistenceFacts, Stats};
+use pbj_store::engine::{CommandStats, DatabaseSize, Engine, PersistenceFacts, ReplicationCounts, Stats};
 use pbj_store::txn::DataCounters;
 
 use super::families::Families;
@@ -38,6 +38,7 @@ pub(super) struct Snapshot {
     maxclients: usize,
     uptime_ms: u64,
     started_s: u64,
+    replication: ReplicationCounts,
 }
 
 impl Snapshot {
@@ -65,6 +66,7 @@ impl Snapshot {
             maxclients: config.size("maxclients"),
             uptime_ms: engine.uptime_ms(),
             started_s: engine.started().wall_ms() / 1000,
+            replication: engine.replication_counts(),
             stats,
         }
     }
@@ -94,6 +96,7 @@ impl Snapshot {
         self.write_persistence(out);
         self.write_state(out);
         self.write_clients(out, shared);
+        self.write_replication(out);
         self.write_commands(out);
         self.write_keys(out);
     }
@@ -142,6 +145,29 @@ impl Snapshot {
         );
         out.gauge("redis_pubsub_channels", "Channels that somebody listens to.", self.channels);
         out.gauge("redis_pubsub_patterns", "Patterns that somebody listens to.", self.patterns);
+    }
+
+    fn write_replication(&self, out: &mut Families) {
+        let counts = &self.replication;
+        out.gauge("redis_connected_slaves", "Replicas that follow.", counts.replicas);
+        out.gauge("redis_master_repl_offset", "The offset of the stream of replication.", counts.offset);
+        out.gauge("redis_repl_backlog_histlen", "Bytes of the stream that are kept.", counts.backlog);
+        out.gauge("pbj_replicas_behind_bytes", "Bytes that replicas still have to get.", counts.behind);
+        out.gauge("pbj_follows", "This server is a replica.", counts.link.is_some());
+        if let Some(up) = counts.link {
+            out.gauge("redis_master_link_up", "The master is heard.", up);
+        }
+        out.counter("pbj_full_syncs_total", "Replicas that got the whole dataset.", counts.full_syncs);
+        out.counter(
+            "pbj_partial_syncs_total",
+            "Replicas that went on where they were.",
+            counts.partial_syncs,
+        );
+        out.counter(
+            "pbj_refused_partial_syncs_total",
+            "Replicas that asked to go on where they were, and could not.",
+            counts.refused_partial_syncs,
+        );
     }
 
     fn write_commands(&self, out: &mut Families) {

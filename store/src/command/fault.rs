@@ -58,6 +58,12 @@ pub enum Fault {
     OutOfMemory,
     /// A failing disk forbids writes.
     Misconfigured(Cow<'static, str>),
+    /// Too few replicas would have the write.
+    NoReplicas,
+    /// Only the master may write.
+    ReadOnlyReplica,
+    /// The master is not heard, and old data is not to be shown.
+    MasterDown,
     /// The server is loading its data.
     Loading,
     /// The client has to authenticate first.
@@ -141,6 +147,11 @@ impl fmt::Display for Fault {
             Self::TimeoutRange => "ERR timeout is not a float or out of range",
             Self::OutOfMemory => "OOM command not allowed when used memory > 'maxmemory'.",
             Self::Misconfigured(reason) => return write!(out, "MISCONF {reason}"),
+            Self::NoReplicas => "NOREPLICAS Not enough good replicas to write.",
+            Self::ReadOnlyReplica => "READONLY You can't write against a read only replica.",
+            Self::MasterDown => {
+                "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'."
+            }
             Self::Loading => "LOADING Redis is loading the dataset in memory",
             Self::NoAuth => "NOAUTH Authentication required.",
             Self::WrongPass => "WRONGPASS invalid username-password pair or user is disabled.",

@@ -114,6 +114,8 @@ pub enum WaitClass {
     Extension(u16),
     /// Each has a condition of its own.
     Own,
+    /// Waits for confirmations of replicas or of the disk.
+    Acks,
 }
 
 /// Families of commands, as COMMAND DOCS names them.

@@ -196,7 +196,8 @@ fn hello(engine: &mut Engine, client: ClientId, mut args: Args<'_>, reply: &mut 
     reply.integer(version);
     reply.bulk(b"id");
     reply.integer(client.0 as i64);
-    for (field, value) in [("mode", "standalone"), ("role", "master")] {
+    let role = if engine.is_replica() { "replica" } else { "master" };
+    for (field, value) in [("mode", "standalone"), ("role", role)] {
         reply.bulk(field.as_bytes());
         reply.bulk(value.as_bytes());
     }

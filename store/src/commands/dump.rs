@@ -60,7 +60,8 @@ const RESTORE_ASKING: Command = Command::data("restore-asking", Group::Server, r
 #[derive(Default)]
 struct Options {
     replace: bool,
-    absolute: bool,
+    /// The time is a date; the word that says so, as it came.
+    absolute: Option<[u8; 6]>,
     idle_seconds: Option<i64>,
     frequency: Option<i64>,
 }
@@ -72,7 +73,7 @@ impl Options {
             let word = args.bytes()?;
             match () {
                 () if is_word(word, "REPLACE") => options.replace = true,
-                () if is_word(word, "ABSTTL") => options.absolute = true,
+                () if is_word(word, "ABSTTL") => options.absolute = word.try_into().ok(),
                 () if is_word(word, "IDLETIME") && args.left() > 0 && options.frequency.is_none() => {
                     let seconds = args.integer()?;
                     if seconds < 0 {
@@ -99,7 +100,7 @@ fn date_of(txn: &Txn<'_>, ttl: &[u8], options: &Options) -> Result<Option<u64>, 
     let ttl = parse_i64(ttl).ok_or(Fault::NotInteger)?;
     let invalid = || Fault::other("Invalid TTL value, must be >= 0");
     let ttl = u64::try_from(ttl).map_err(|_| invalid())?;
-    let now = if options.absolute || ttl == 0 { 0 } else { txn.now().wall_ms() };
+    let now = if options.absolute.is_some() || ttl == 0 { 0 } else { txn.now().wall_ms() };
     // Redis takes a date that its clock cannot reach for one in the past, and drops the value with an OK.
     let date = ttl.checked_add(now).filter(|&date| i64::try_from(date).is_ok()).ok_or_else(invalid)?;
     Ok(Some(date).filter(|&date| date != 0))
@@ -152,8 +153,9 @@ fn state(txn: &mut Txn<'_>, key: &[u8], date: Option<u64>, payload: &[u8], optio
     if options.replace {
         effect.push(b"REPLACE");
     }
-    if date.is_some() || options.absolute {
-        effect.push(b"ABSTTL");
+    let absolute = options.absolute.unwrap_or(*b"ABSTTL");
+    if date.is_some() || options.absolute.is_some() {
+        effect.push(&absolute);
     }
     let number = Digits::of(options.idle_seconds.or(options.frequency).unwrap_or(0));
     if options.idle_seconds.is_some() {

@@ -189,9 +189,9 @@ fn memory(engine: &Engine, facts: &Facts, text: &mut String) {
         "mem_fragmentation_ratio": ratio(facts.resident, used),
         "mem_fragmentation_bytes": beyond(facts.resident, used),
         "mem_not_counted_for_evict": 0,
-        "mem_replication_backlog": 0,
-        "mem_total_replication_buffers": 0,
-        "mem_clients_slaves": 0,
+        "mem_replication_backlog": engine.backlog_bytes(),
+        "mem_total_replication_buffers": engine.backlog_bytes(),
+        "mem_clients_slaves": engine.bytes_for_replicas().saturating_sub(engine.backlog_bytes()),
         "mem_clients_normal": buffers,
         "mem_cluster_links": 0,
         "mem_aof_buffer": facts.log.as_ref().map_or(0, |log| log.pending),
@@ -249,19 +249,19 @@ fn persistence(engine: &Engine, facts: &Facts, text: &mut String) {
 }
 
 fn stats(engine: &Engine, facts: &Facts, text: &mut String) {
-    let (stats, data) = (&engine.stats, engine.data.counters);
+    let (stats, data, syncs) = (&engine.stats, engine.data.counters, engine.replication.counters);
     lines! { text,
         "total_connections_received": stats.connections,
         "total_commands_processed": stats.commands,
         "instantaneous_ops_per_sec": stats.rate.per_second(),
         "total_net_input_bytes": facts.net_input,
         "total_net_output_bytes": facts.net_output,
-        "total_net_repl_input_bytes": 0,
-        "total_net_repl_output_bytes": 0,
+        "total_net_repl_input_bytes": syncs.input,
+        "total_net_repl_output_bytes": syncs.output,
         "rejected_connections": facts.rejected_connections,
-        "sync_full": 0,
-        "sync_partial_ok": 0,
-        "sync_partial_err": 0,
+        "sync_full": syncs.full,
+        "sync_partial_ok": syncs.partial,
+        "sync_partial_err": syncs.partial_refused,
         "expired_keys": data.expired,
         "expired_fields": data.expired_fields,
         "expired_stale_perc": "0.00",
@@ -282,7 +282,7 @@ fn stats(engine: &Engine, facts: &Facts, text: &mut String) {
         "tracking_total_items": engine.tracking.items(),
         "tracking_total_prefixes": engine.tracking.prefixes(),
         "clock_jumps": stats.clock_jumps,
-        "unexpected_error_replies": 0,
+        "unexpected_error_replies": stats.unexpected_errors,
         "total_error_replies": stats.errors,
         "total_reads_processed": facts.reads,
         "total_writes_processed": facts.writes,
@@ -290,19 +290,7 @@ fn stats(engine: &Engine, facts: &Facts, text: &mut String) {
 }
 
 fn replication(engine: &Engine, _facts: &Facts, text: &mut String) {
-    lines! { text,
-        "role": "master",
-        "connected_slaves": 0,
-        "master_failover_state": "no-failover",
-        "master_replid": engine.run_id,
-        "master_replid2": "0000000000000000000000000000000000000000",
-        "master_repl_offset": engine.offset(),
-        "second_repl_offset": -1,
-        "repl_backlog_active": 0,
-        "repl_backlog_size": engine.config().integer("repl-backlog-size"),
-        "repl_backlog_first_byte_offset": 0,
-        "repl_backlog_histlen": 0,
-    }
+    text.push_str(&engine.describe_replication());
 }
 
 fn cpu(_engine: &Engine, facts: &Facts, text: &mut String) {

@@ -36,6 +36,7 @@ mod prelude;
 mod pubsub;
 mod ranges;
 mod reload;
+mod replication;
 mod scan;
 mod script;
 mod server;
@@ -110,6 +111,7 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Command> {
         slowlog::ROWS,
         latency::ROWS,
         memory::ROWS,
+        replication::ROWS,
     ]
     .into_iter()
     .flatten()

@@ -163,6 +163,23 @@ fn sunsubscribe(engine: &mut Engine, client: ClientId, args: Args<'_>, reply: &m
     unsubscribe_from(engine, client, args, reply, (Scope::Shard, "sunsubscribe"))
 }
 
+fn publish_in(
+    engine: &mut Engine,
+    client: ClientId,
+    mut args: Args<'_>,
+    reply: &mut Reply<'_>,
+    scope: Scope,
+) -> Run {
+    let (channel, message) = (args.bytes()?, args.bytes()?);
+    reply.count(engine.publish(scope, channel, message));
+    // A replica passes on what its master publishes; what it publishes itself is heard by its own clients.
+    if !engine.is_replica() {
+        let db = engine.session_mut(client)?.db;
+        engine.data.feed.effect_for_replicas(Some(db), args.all());
+    }
+    Ok(Outcome::Done)
+}
+
 const PUBLISH: Command = Command::system("publish", Group::Pubsub, publish)
     .arity(3)
     .flags(PUBSUB | LOADING | STALE | FAST | MAY_REPLICATE)
@@ -171,10 +188,8 @@ const PUBLISH: Command = Command::system("publish", Group::Pubsub, publish)
     .summary("Sends a message to a channel.")
     .syntax("channel:s message:s");
 
-fn publish(engine: &mut Engine, _client: ClientId, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
-    let (channel, message) = (args.bytes()?, args.bytes()?);
-    reply.count(engine.publish(Scope::Channel, channel, message));
-    Ok(Outcome::Done)
+fn publish(engine: &mut Engine, client: ClientId, args: Args<'_>, reply: &mut Reply<'_>) -> Run {
+    publish_in(engine, client, args, reply, Scope::Channel)
 }
 
 const SPUBLISH: Command = Command::system("spublish", Group::Pubsub, spublish)
@@ -186,10 +201,8 @@ const SPUBLISH: Command = Command::system("spublish", Group::Pubsub, spublish)
     .summary("Sends a message to a shard channel.")
     .syntax("shardchannel:s message:s");
 
-fn spublish(engine: &mut Engine, _client: ClientId, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
-    let (channel, message) = (args.bytes()?, args.bytes()?);
-    reply.count(engine.publish(Scope::Shard, channel, message));
-    Ok(Outcome::Done)
+fn spublish(engine: &mut Engine, client: ClientId, args: Args<'_>, reply: &mut Reply<'_>) -> Run {
+    publish_in(engine, client, args, reply, Scope::Shard)
 }
 
 fn list_channels(engine: &Engine, mut args: Args<'_>, reply: &mut Reply<'_>, scope: Scope) -> Run {

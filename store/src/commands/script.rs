@@ -142,7 +142,7 @@ fn script_flush(engine: &mut Engine, _client: ClientId, args: Args<'_>, reply: &
         return Err(Fault::other("SCRIPT FLUSH only support SYNC|ASYNC option"));
     }
     engine.flush_scripts();
-    engine.data.feed.effect_anywhere(&[b"SCRIPT", b"FLUSH"]);
+    engine.data.feed.effect_for_log(&[b"SCRIPT", b"FLUSH"]);
     reply.ok();
     Ok(Outcome::Done)
 }

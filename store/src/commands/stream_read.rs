@@ -389,7 +389,8 @@ fn state(
     new: bool,
     delivered: &[StreamId],
 ) {
-    if created {
+    // Who claims an entry is known from then on; who does not has to be named.
+    if created && (reader.noack || delivered.is_empty()) {
         txn.effect(&[b"XGROUP", b"CREATECONSUMER", key, reader.group, reader.consumer]);
     }
     let Ok(Some(group)) =
@@ -399,6 +400,7 @@ fn state(
     };
     let (last, read) = (group.last, group.read);
     let claimed: Vec<_> = delivered.iter().filter_map(|&id| Some((id, group.pending(id)?))).collect();
+    debug_assert!(reader.noack || claimed.len() == delivered.len(), "what is delivered is pending");
     if !reader.noack {
         for (id, pending) in claimed {
             state_claim(txn, key, reader.group, reader.consumer, (id, pending), last);

@@ -265,10 +265,34 @@ impl Config {
         self.client_memory
     }
 
+    /// The limit of what may wait for clients of a class (`normal`, `slave`, `pubsub`).
+    pub fn output_limit(&self, class: &str) -> OutputLimit {
+        let mut words = self.text("client-output-buffer-limit").split_ascii_whitespace();
+        while let Some(word) = words.next() {
+            let mut number = || words.next().and_then(|word| word.parse::<usize>().ok()).unwrap_or(0);
+            let limit = OutputLimit { hard: number(), soft: number(), soft_ms: 1000 * number() as u64 };
+            if word == class {
+                return limit;
+            }
+        }
+        OutputLimit::default()
+    }
+
     /// The users that stand in the configuration itself: a name and rules each.
     pub fn users(&self) -> &[String] {
         &self.users
     }
+}
+
+/// Limits of the bytes that may wait for a client (`client-output-buffer-limit`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OutputLimit {
+    /// Bytes at which the client is cut off at once; 0 for none.
+    pub hard: usize,
+    /// Bytes at which it is cut off if it stays above them for a time; 0 for none.
+    pub soft: usize,
+    /// That time, in milliseconds.
+    pub soft_ms: u64,
 }
 
 /// A user as the configuration keeps it: words in quotes.

@@ -229,6 +229,9 @@ impl Engine {
 
     /// Closes a connection. Nobody finds the client any more, however long its connection takes to end.
     pub(crate) fn close(&mut self, client: ClientId) {
+        if self.sessions.get(&client).is_some_and(|session| session.is_master) {
+            return self.break_link();
+        }
         self.forget(client);
         self.outputs.push(Output::Close { client });
     }

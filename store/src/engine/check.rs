@@ -115,6 +115,15 @@ impl Engine {
         }
     }
 
+    /// What a master did is done on the second engine, too.
+    pub(super) fn repeat_on_shadow_in(&mut self, now: Now, db: usize, args: &[&[u8]]) {
+        if let Some(shadow) = &mut self.shadow {
+            shadow.engine.replaying.db = db;
+            // If it cannot be repeated, the first engine says so.
+            shadow.engine.replay(now, args).ok();
+        }
+    }
+
     /// A key of a snapshot that was put in its place is put there on the second engine, too.
     pub(crate) fn load_on_shadow(&mut self, db: usize, key: &[u8], put: impl FnOnce(&mut Txn<'_>, Value)) {
         let Some(mut shadow) = self.shadow.take() else { return };

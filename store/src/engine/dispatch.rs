@@ -72,6 +72,8 @@ pub struct Executed {
     pub offset: u64,
     /// Whether the batch wrote anything to the log.
     pub wrote: bool,
+    /// The client follows: from now on it is fed ([`Engine::feed_replica`]).
+    pub follows: bool,
 }
 
 /// A command about to run.
@@ -121,6 +123,7 @@ impl Engine {
         self.evict_clients_if_due(client);
         let Some(mut context) = self.context(client) else { return Executed { close: true, ..done } };
         self.start_timing();
+        self.written = None;
         self.current_client = Some(client);
         let mut last = None;
         while done.requests < requests.len() && !context.waits && !context.closing {
@@ -149,6 +152,10 @@ impl Engine {
         if let Some(session) = self.sessions.get_mut(&client) {
             session.last_used_at = now.mono_ms;
             session.last_command = last;
+            if let Some(written) = self.written {
+                session.written = written;
+            }
+            done.follows = session.is_replica;
         }
         done.waits = context.waits;
         done.close = context.closing;
@@ -235,11 +242,15 @@ impl Engine {
             self.data.hints.set(args[at], hash);
         }
         let invocation = Invocation { client: context.client, db: context.db, command, args, waking: None };
+        let position = self.data.feed.offset();
         self.data.quiet = context.quiet && command.row.name != "touch";
         let run = self.invoke(&invocation, &mut reply);
         self.data.quiet = false;
         self.data.hints.clear();
         self.end_unit();
+        if self.data.feed.offset() != position {
+            self.written = Some((self.data.feed.offset(), self.data.feed.replica_offset()));
+        }
         if context.special && command.container.is_none_or(|container| container.name != "client") {
             self.forget_caching(context.client);
         }

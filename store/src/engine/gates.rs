@@ -29,7 +29,8 @@ impl Engine {
             self.check_session(context.client, command, args)?;
         }
         // While a script runs, nothing of what it may see goes.
-        if self.config.maxmemory() > 0 && self.running.is_none() {
+        let bounded = self.config.maxmemory() > 0 && !self.ignores_memory();
+        if bounded && self.running.is_none() {
             self.check_memory(context.client, command)?;
         }
         if self.tracking.clients() > 0 {
@@ -38,11 +39,15 @@ impl Engine {
         if self.broken.is_some() || self.persistence.saves_fail() {
             self.check_disk(command)?;
         }
+        self.check_role(context.client, command)?;
         if context.special {
             self.check_listening(context.client, command)?;
         }
         if command.row.is(flags::WRITE) && self.extension.is_some() {
             self.check_reserved(command, args)?;
+        }
+        if self.is_replica() {
+            self.check_link(context.client, command)?;
         }
         if self.loading && !command.row.is(flags::LOADING) {
             return Err(Fault::Loading);
@@ -116,6 +121,11 @@ impl Engine {
         )))
     }
 
+    /// A replica holds what its master holds, however much that is.
+    pub(crate) fn ignores_memory(&self) -> bool {
+        self.is_replica() && self.config.flag("replica-ignore-maxmemory")
+    }
+
     /// Makes room before a command, and refuses it if it needs more and there is none.
     fn check_memory(&mut self, client: ClientId, command: Callable) -> Result<(), Fault> {
         if !self.make_room() {
@@ -143,9 +153,54 @@ impl Engine {
         }
     }
 
+    /// Whether a command writes, or is the end of a transaction that does.
+    fn writes(&self, client: ClientId, command: Callable) -> bool {
+        let multi = || self.sessions.get(&client).and_then(|session| session.multi.as_ref());
+        let queued = |flag| multi().is_some_and(|multi| multi.queue.iter().any(|q| q.flags & flag != 0));
+        command.row.is(flags::WRITE) || (command.row.name == "exec" && queued(flags::WRITE))
+    }
+
+    /// Refuses writes where too few would have them, and where only a master may write.
+    fn check_role(&self, client: ClientId, command: Callable) -> Result<(), Fault> {
+        if self.lacks_replicas() && self.writes(client, command) {
+            return Err(Fault::NoReplicas);
+        }
+        if self.is_replica() && self.writes(client, command) {
+            // What the queue derives from its keys is not kept up to date on a replica, read-only or not.
+            let of_extension = matches!(command.row.handler, Handler::Extension(_));
+            if self.config.flag("replica-read-only") || of_extension {
+                return Err(Fault::ReadOnlyReplica);
+            }
+        }
+        Ok(())
+    }
+
+    /// Refuses to answer from data that is old, if the configuration says so.
+    fn check_link(&self, client: ClientId, command: Callable) -> Result<(), Fault> {
+        if self.is_linked() || self.config.flag("replica-serve-stale-data") {
+            return Ok(());
+        }
+        let multi = self.sessions.get(&client).and_then(|session| session.multi.as_ref());
+        let queue = multi.iter().flat_map(|multi| &multi.queue);
+        let needs_data = !command.row.is(flags::STALE)
+            || (command.row.name == "exec" && queue.clone().any(|queued| queued.flags & flags::STALE == 0));
+        if needs_data { Err(Fault::MasterDown) } else { Ok(()) }
+    }
+
     /// The checks that are made again when EXEC runs what was queued.
     pub(crate) fn check_state(&self, command: Callable) -> Result<(), Fault> {
         self.check_disk(command)
+    }
+
+    /// Why a script must not write now, if it must not: the role of this server, the disk, the replicas.
+    pub(crate) fn why_no_script_may_write(&self) -> Option<Fault> {
+        if self.is_replica() && self.config.flag("replica-read-only") {
+            return Some(Fault::ReadOnlyReplica);
+        }
+        if let Some(reason) = self.refuses_writes() {
+            return Some(Fault::Misconfigured(reason.to_owned().into()));
+        }
+        self.lacks_replicas().then_some(Fault::NoReplicas)
     }
 }
 

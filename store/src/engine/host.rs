@@ -12,6 +12,12 @@ pub trait Host: Send {
     fn memory_used(&self) -> usize;
     /// Further facts, for INFO.
     fn facts(&self) -> Facts;
+    /// Up to which place in the stream of effects the log is synced; nothing if there is no log.
+    fn synced_position(&self) -> Option<u64> {
+        None
+    }
+    /// Asks for a tick soon after the log was synced the next time.
+    fn watch_syncs(&self) {}
     /// Gives memory that is free back to the system: MEMORY PURGE.
     fn release_memory(&self);
     /// Fills a secret with bytes that nobody can guess, for ACL GENPASS.

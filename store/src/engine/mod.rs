@@ -20,6 +20,7 @@ mod evict_clients;
 mod extension;
 mod gates;
 mod host;
+mod idle;
 mod latency;
 mod monitor;
 mod output;
@@ -38,6 +39,7 @@ use std::collections::BTreeSet;
 
 use hashbrown::HashMap;
 
+pub use crate::replication::{Feeding, LinkFault, MasterAddress, ReplicationCounts};
 pub(crate) use access::Access;
 pub(crate) use channels::{Channels, Scope};
 pub use dispatch::{Executed, OwnedRequests, Requests};
@@ -64,6 +66,7 @@ use crate::hash::HashKey;
 use crate::keyspace::digest::{self, DatasetDigest};
 use crate::limits::EXPIRE_PER_TICK;
 use crate::rdb::Walk;
+use crate::replication::{Replication, new_id};
 use crate::resp::reply::Reply;
 use crate::script::{Running, Scripting};
 use crate::time::Now;
@@ -119,7 +122,12 @@ pub struct Engine {
     pub(crate) memory_at_start: usize,
     pub(crate) persistence: Persistence,
     pub(crate) active_expire: bool,
-    loading: bool,
+    pub(crate) loading: bool,
+    pub(crate) replication: Replication,
+    /// The log reads the stream of effects.
+    pub(crate) log_wanted: bool,
+    /// Where the last write of the batch at hand ended: its place in the log, and its offset of replication.
+    pub(crate) written: Option<(u64, u64)>,
     /// When idle clients were looked for, in monotonic milliseconds.
     idle_looked_at: u64,
     /// Why writes are refused.
@@ -182,6 +190,9 @@ impl Engine {
             persistence: Persistence::new(now),
             active_expire: true,
             loading: false,
+            replication: Replication::new(String::new()),
+            log_wanted: false,
+            written: None,
             idle_looked_at: 0,
             broken: None,
             scripting: Some(Box::default()),
@@ -204,6 +215,7 @@ impl Engine {
         if let Some(extension) = &engine.extension {
             engine.data.reserved = extension.prefix();
         }
+        engine.replication = Replication::new(new_id(&mut engine.data.rng));
         engine.apply_config();
         engine.apply_password();
         engine.memory_at_start = engine.host.memory_used();
@@ -245,7 +257,7 @@ impl Engine {
         self.sessions.get(&client).map_or("normal", Session::class)
     }
 
-    /// Number of clients.
+    /// Number of clients, those who follow and the link to the master among them.
     pub fn clients(&self) -> usize {
         self.sessions.len()
     }
@@ -318,6 +330,7 @@ impl Engine {
         self.stop_monitor(client);
         self.unsubscribe_all(client);
         self.unwatch(client);
+        self.detach(client);
         self.sessions.remove(&client);
     }
 
@@ -349,9 +362,10 @@ impl Engine {
         !self.outputs.is_empty()
     }
 
-    /// Says whether anybody reads the stream of effects.
+    /// Says whether a log reads the stream of effects. Those who follow read it on their own account.
     pub fn set_feed_wanted(&mut self, wanted: bool) {
-        self.data.feed.set_wanted(wanted);
+        self.log_wanted = wanted;
+        self.settle_feed();
         self.data.feed.forget_db();
     }
 
@@ -360,9 +374,12 @@ impl Engine {
         !self.data.feed.is_empty()
     }
 
-    /// Takes the frames of the units since the last call; `spare` is an old buffer to be used again.
+    /// Takes the frames of the units since the last call, as the log wants them; `spare` is an old buffer to be used
+    /// again. From here on those who follow can have them, too.
     pub fn fetch_frames(&mut self, spare: Vec<u8>) -> Vec<u8> {
-        self.data.feed.fetch(spare)
+        let frames = self.data.feed.fetch(spare);
+        self.file_frames(&frames);
+        frames.into_log()
     }
 
     /// The offset behind the last frame.
@@ -416,7 +433,14 @@ impl Engine {
         for db in 0..self.data.keyspace.count() {
             let database = self.data.keyspace.db(db);
             if database.has_dates() || database.with_dated_fields() > 0 {
-                expired += self.txn(db).expire_due(EXPIRE_PER_TICK);
+                // Each key that goes is a unit of its own: nothing ties them together.
+                for _ in 0..EXPIRE_PER_TICK {
+                    if self.txn(db).expire_due(1) == 0 {
+                        break;
+                    }
+                    expired += 1;
+                    self.end_unit();
+                }
                 expired += self.txn(db).expire_fields_due(EXPIRE_PER_TICK);
                 self.end_unit();
             }
@@ -427,6 +451,7 @@ impl Engine {
     /// Does what is due, within bounds. If more is due, [`Self::deadline`] is not later than now.
     pub fn tick(&mut self, now: Now) {
         self.advance(now);
+        self.look_after_replication();
         if self.loading {
             return;
         }
@@ -441,47 +466,36 @@ impl Engine {
         self.evict_clients();
         self.make_room();
         self.answer_timeouts();
-        self.with_extension(|extension, txn| extension.tick(txn));
-        self.end_unit();
+        if !self.is_replica() {
+            self.with_extension(|extension, txn| extension.tick(txn));
+            self.end_unit();
+        }
         self.begin_what_is_due();
         self.close_idle();
         self.broadcast_changes();
         self.stats.rate.sample(now.mono_ms, self.stats.commands);
     }
 
-    /// Closes clients that have said nothing for too long (`timeout`). Those who wait or listen are quiet by nature.
-    fn close_idle(&mut self) {
-        let limit_ms = 1000 * self.config.size("timeout") as u64;
-        let now = self.now.mono_ms;
-        if limit_ms == 0 || now < self.idle_looked_at + 1000 {
-            return;
-        }
-        self.idle_looked_at = now;
-        let is_idle = |session: &&Session| {
-            let quiet_by_nature = session.waiting.is_some() || session.held || session.listens();
-            !quiet_by_nature && now.saturating_sub(session.last_used_at) > limit_ms
-        };
-        let idle: Vec<ClientId> = self.sessions.values().filter(is_idle).map(|session| session.id).collect();
-        self.outputs.extend(idle.into_iter().map(|client| Output::Close { client }));
-    }
-
     /// When something is due next, in monotonic milliseconds.
     pub fn deadline(&self) -> Option<u64> {
+        let replication = self.replication_deadline();
         if self.loading {
-            return None;
+            return replication;
         }
         let dates =
             if self.active_expire && !self.data.frozen { self.data.keyspace.next_date() } else { None };
         // A key is gone from its date on; the clock has to reach it.
         let expiry = dates.map(|date| self.now.mono_ms + date.saturating_sub(self.now.wall_ms()));
-        let extension = self.extension.as_ref().and_then(|extension| extension.deadline(self.now));
+        let extension = self.extension.as_ref().filter(|_| !self.is_replica());
+        let extension = extension.and_then(|extension| extension.deadline(self.now));
         let pause = self.pause.map(|pause| pause.until);
-        let due = [expiry, self.waiters.deadline(), extension, pause, self.persistence_deadline()];
+        let persistence = self.persistence_deadline();
+        let due = [expiry, self.waiters.deadline(), extension, pause, persistence, replication];
         due.into_iter().flatten().min()
     }
 
     /// Lets the extension work on database 0 (it may look at others through the transaction).
-    fn with_extension(&mut self, work: impl FnOnce(&mut dyn Extension, &mut Txn<'_>)) {
+    pub(crate) fn with_extension(&mut self, work: impl FnOnce(&mut dyn Extension, &mut Txn<'_>)) {
         if let Some(mut extension) = self.extension.take() {
             work(&mut *extension, &mut self.txn(0));
             self.extension = Some(extension);
@@ -492,7 +506,10 @@ impl Engine {
     pub fn loaded(&mut self, now: Now) {
         self.loading = false;
         self.advance(now);
-        self.with_extension(|extension, txn| extension.loaded(txn));
+        // What a replica derives from keys would be old at once; it is derived when it becomes a master.
+        if !self.is_replica() {
+            self.with_extension(|extension, txn| extension.loaded(txn));
+        }
         self.end_unit();
     }
 

@@ -29,6 +29,11 @@ pub enum Output {
         /// Whose.
         client: ClientId,
     },
+    /// There is something for those who follow: [`super::Engine::feed_replica`] hands it over.
+    Fed,
+    /// There is something for the link to the master: [`super::Engine::wanted_master`] and
+    /// [`super::Engine::words_to_master`] say what.
+    Link,
     /// Work that needs the world. The client that asked is held until [`super::Engine::finish_step`].
     Step {
         /// Who asked, if anybody waits for the end.

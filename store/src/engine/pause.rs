@@ -32,13 +32,18 @@ impl Engine {
             None => wanted,
         };
         self.pause = Some(merged);
-        self.data.frozen = true;
+        self.settle_frozen();
+    }
+
+    /// Data stands still while clients are paused, and on a replica: there only the master decides what is gone.
+    pub(crate) fn settle_frozen(&mut self) {
+        self.data.frozen = self.pause.is_some() || self.is_replica();
     }
 
     /// Ends the pause: who was held back goes on.
     pub(crate) fn unpause(&mut self) {
         self.pause = None;
-        self.data.frozen = false;
+        self.settle_frozen();
         let mut held: Vec<ClientId> =
             self.sessions.values().filter(|session| session.postponed).map(|session| session.id).collect();
         held.sort_unstable();

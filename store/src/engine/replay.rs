@@ -7,6 +7,7 @@
 use std::fmt;
 
 use super::Engine;
+use crate::command::index::Callable;
 use crate::command::{Args, Group, Handler};
 use crate::number::parse_i64;
 use crate::resp::reply::{Protocol, Reply};
@@ -16,7 +17,7 @@ use crate::txn::{Origin, Txn};
 /// Where a replay stands.
 #[derive(Default)]
 pub(super) struct ReplayState {
-    db: usize,
+    pub(super) db: usize,
     /// Inside MULTI and EXEC of the log.
     in_multi: bool,
     scratch: Vec<u8>,
@@ -80,28 +81,57 @@ impl Engine {
             }
             _ => {}
         }
-        if command.row.group == Group::Scripting {
-            return self.replay_script(args).map_err(|fault| failed(fault.to_string()));
+        // What a replica passed on as it came may hold what only replicas have to hear.
+        if ["ping", "publish", "spublish", "replconf"].contains(&command.row.name) {
+            return Ok(());
         }
+        let db = self.replaying.db;
+        let repeated = self.run_again(now, db, command, args);
+        // Nobody listens yet, and everything derived is derived when the load ends.
+        self.data.events.clear();
+        self.data.touched.take();
+        self.data.touched.take_swept();
+        repeated.ok_or_else(unknown)?.map_err(failed)
+    }
+
+    /// Repeats a command of a master in one of its databases; what follows from it is left to the end of the unit.
+    ///
+    /// # Errors
+    /// Why it cannot be repeated.
+    pub(crate) fn repeat(&mut self, db: usize, command: Callable, args: &[&[u8]]) -> Result<(), String> {
+        if !command.row.takes(args.len()) {
+            return Err("wrong number of arguments".to_owned());
+        }
+        let now = self.now;
+        #[cfg(debug_assertions)]
+        self.repeat_on_shadow_in(now, db, args);
+        let repeated = self.run_again(now, db, command, args);
+        repeated.unwrap_or_else(|| Err("not a command of a stream".to_owned()))
+    }
+
+    /// Runs the handler of a command that happened; nothing if it is none that can be repeated.
+    fn run_again(
+        &mut self,
+        now: Now,
+        db: usize,
+        command: Callable,
+        args: &[&[u8]],
+    ) -> Option<Result<(), String>> {
+        if command.row.group == Group::Scripting {
+            return Some(self.replay_script(args).map_err(|fault| fault.to_string()));
+        }
+        let Handler::Data(run) = command.row.handler else { return None };
         let mut scratch = std::mem::take(&mut self.replaying.scratch);
         scratch.clear();
         let mut reply = Reply::new(&mut scratch, Protocol::V2);
         // A log that is loaded again while clients are served must not be written a second time.
         let wanted = self.data.feed.is_wanted();
         self.data.feed.set_wanted(false);
-        let mut txn = Txn::new(&mut self.data, self.replaying.db, now, Origin::Replay);
-        let args = Args::new(args, command.words());
-        let run = match command.row.handler {
-            Handler::Data(run) => Some(run(&mut txn, args, &mut reply)),
-            _ => None,
-        };
+        let mut txn = Txn::new(&mut self.data, db, now, Origin::Replay);
+        let run = run(&mut txn, Args::new(args, command.words()), &mut reply);
         self.data.feed.set_wanted(wanted);
         self.replaying.scratch = scratch;
-        // Nobody listens yet, and everything derived is derived when the load ends.
-        self.data.events.clear();
-        self.data.touched.take();
-        self.data.touched.take_swept();
-        run.ok_or_else(unknown)?.map(|_| ()).map_err(|fault| failed(fault.to_string()))
+        Some(run.map(|_| ()).map_err(|fault| fault.to_string()))
     }
 
     /// Whether a replay stands outside of MULTI and EXEC.

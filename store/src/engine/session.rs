@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use super::tracking::TrackingMode;
 use crate::acl;
 use crate::command::index::Callable;
+use crate::replication::{AckWait, Introduction};
 use crate::resp::reply::Protocol;
 
 /// The number of a client: never used twice, shown by CLIENT ID.
@@ -183,6 +184,16 @@ pub(crate) struct Session {
     pub(crate) waiting: Option<u64>,
     /// A command of it is held back by CLIENT PAUSE.
     pub(crate) postponed: bool,
+    /// What it said about itself before it asked for the stream.
+    pub(crate) introduction: Option<Box<Introduction>>,
+    /// It follows.
+    pub(crate) is_replica: bool,
+    /// It is no client: it stands for the link to the master.
+    pub(crate) is_master: bool,
+    /// What it waits for with WAIT or WAITAOF.
+    pub(crate) ack_wait: Option<AckWait>,
+    /// Where its last write ended: its place in the log, and its offset of replication.
+    pub(crate) written: (u64, u64),
     pub(crate) tracking: Option<TrackingMode>,
     pub(crate) monitors: bool,
     /// It waits for the host to finish something.
@@ -225,6 +236,11 @@ impl Session {
             shard_channels: BTreeSet::new(),
             waiting: None,
             postponed: false,
+            introduction: None,
+            is_replica: false,
+            is_master: false,
+            ack_wait: None,
+            written: (0, 0),
             tracking: None,
             monitors: false,
             held: false,
@@ -266,6 +282,8 @@ impl Session {
     pub(crate) fn flag_letters(&self) -> String {
         let mode = self.tracking.as_ref();
         let letters = [
+            (self.is_replica, 'S'),
+            (self.is_master, 'M'),
             (self.monitors, 'O'),
             (self.listens(), 'P'),
             (self.multi.is_some(), 'x'),
@@ -285,7 +303,9 @@ impl Session {
 
     /// The class by which CLIENT LIST and KILL select.
     pub(crate) fn class(&self) -> &'static str {
-        if self.monitors {
+        if self.is_master {
+            "master"
+        } else if self.monitors || self.is_replica {
             "replica"
         } else if self.listens() {
             "pubsub"

@@ -14,6 +14,8 @@ pub struct Stats {
     pub connections: u64,
     /// Error replies.
     pub errors: u64,
+    /// Commands of a master that could not be repeated.
+    pub unexpected_errors: u64,
     /// Error replies by class.
     pub errors_by_class: BTreeMap<String, u64>,
     /// By command number.

@@ -40,6 +40,9 @@ impl Engine {
     /// Tells the extension which of its keys are gone because of their dates.
     fn spread_expired(&mut self) {
         let expired = std::mem::take(&mut self.data.expired_reserved);
+        if self.is_replica() {
+            return;
+        }
         if let Some(extension) = &mut self.extension {
             expired.iter().for_each(|(db, key)| extension.expired(*db, key));
         }
@@ -51,7 +54,7 @@ impl Engine {
             self.fail_watchers(*db, key);
         }
         self.invalidate_rest(touched, flushed);
-        if !flushed.is_empty() && !self.loading {
+        if !flushed.is_empty() && !self.loading && !self.is_replica() {
             self.with_extension(|extension, txn| extension.emptied(txn));
         }
     }

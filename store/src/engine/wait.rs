@@ -40,6 +40,8 @@ pub(crate) struct Waiters {
     /// By database and key: the waiters of each class, in arrival order.
     by_key: Vec<ByteMap<Vec<Line>>>,
     times: BTreeSet<(u64, u64)>,
+    /// Those who wait for confirmations.
+    for_acks: BTreeSet<u64>,
 }
 
 impl Waiters {
@@ -49,6 +51,7 @@ impl Waiters {
             all: BTreeMap::new(),
             by_key: (0..databases).map(|_| ByteMap::with_hasher(key)).collect(),
             times: BTreeSet::new(),
+            for_acks: BTreeSet::new(),
         }
     }
 
@@ -82,12 +85,16 @@ impl Waiters {
         if let Some(until) = waiter.until {
             self.times.insert((until, number));
         }
+        if waiter.class == WaitClass::Acks {
+            self.for_acks.insert(number);
+        }
         self.all.insert(number, waiter);
         number
     }
 
     fn remove(&mut self, number: u64) -> Option<Waiter> {
         let waiter = self.all.remove(&number)?;
+        self.for_acks.remove(&number);
         for key in &waiter.keys {
             let Some(classes) = self.by_key[waiter.db].get_mut(key) else { continue };
             for (_, waiters) in classes.iter_mut() {
@@ -226,6 +233,17 @@ impl Engine {
         }
     }
 
+    /// Runs the commands of all who wait for confirmations again.
+    pub(crate) fn serve_ack_waiters(&mut self) {
+        for number in self.waiters.for_acks.iter().copied().collect::<Vec<_>>() {
+            let Some(waiter) = self.waiters.all.get(&number) else { continue };
+            let again = Waiter { args: Arc::clone(&waiter.args), keys: Vec::new(), ..*waiter };
+            if self.rerun(&again, Some(b"")) {
+                self.unpark(number);
+            }
+        }
+    }
+
     fn serve_class(&mut self, db: usize, key: &[u8], class: WaitClass) {
         let mut last = 0;
         while let Some(number) = self.waiters.after(db, key, class, last) {
@@ -249,6 +267,12 @@ impl Engine {
         let args: Vec<&[u8]> = waiter.args.iter().map(|arg| &**arg).collect();
         let mut bytes = Vec::new();
         let mut reply = Reply::new(&mut bytes, protocol);
+        if waking.is_none()
+            && let Some(session) = self.sessions.get_mut(&waiter.client)
+            && let Some(wait) = &mut session.ack_wait
+        {
+            wait.until = Some(0);
+        }
         let invocation =
             Invocation { client: waiter.client, db: waiter.db, command: waiter.command, args: &args, waking };
         let run = self.run(&invocation, &mut reply);

@@ -259,7 +259,7 @@ impl Engine {
 }
 
 /// States a key that was loaded.
-fn state(txn: &mut Txn<'_>, key: &[u8], date: Option<u64>) {
+pub(crate) fn state(txn: &mut Txn<'_>, key: &[u8], date: Option<u64>) {
     let date_text = Digits::of(date.unwrap_or(0) as i64);
     if let Some(payload) = txn.dump(key) {
         txn.effect(&[b"RESTORE", key, date_text.as_bytes(), &payload, b"REPLACE", b"ABSTTL"]);

@@ -48,6 +48,7 @@ pub(crate) use decode::{Loaded, Setup};
 pub(crate) use dump::{DUMP_FRAME, DumpFault, dump, open as open_dump, read as read_dump, seal};
 pub use fault::RdbFault;
 pub(crate) use library::{read_library, write_library};
+pub(crate) use load::state;
 pub use load::{LoadOptions, LoadedSnapshot, SnapshotFault, SnapshotLoader};
 pub(crate) use output::Output;
 

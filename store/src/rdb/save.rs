@@ -14,6 +14,10 @@ pub struct SnapshotHead {
     pub is_log_base: bool,
     /// Where the stream of effects stands: the database its reader is in, its name, and the offset.
     pub stream: Option<(usize, String, u64)>,
+    /// It has no keys.
+    pub without_keys: bool,
+    /// It has no functions.
+    pub without_functions: bool,
 }
 
 /// Bytes that are handed over at once, at least.
@@ -30,7 +34,8 @@ impl Engine {
         mut sink: impl FnMut(Vec<u8>) -> Result<(), E>,
     ) -> Result<(), E> {
         let mut writer = self.begin_snapshot(head);
-        for index in 0..self.data.keyspace.count() {
+        let databases = if head.without_keys { 0 } else { self.data.keyspace.count() };
+        for index in 0..databases {
             let database = self.data.keyspace.db(index);
             if database.len() == 0 {
                 continue;
@@ -62,6 +67,9 @@ impl Engine {
             writer.aux("repl-offset", offset.to_string().as_bytes());
         }
         writer.aux("aof-base", if head.is_log_base { b"1" } else { b"0" });
+        if head.without_functions {
+            return writer;
+        }
         self.library_codes().for_each(|code| writer.library(code));
         self.lasting_scripts().for_each(|body| writer.script(body));
         writer

@@ -104,7 +104,8 @@ impl Engine {
         self.walks += 1;
         let id = WalkId(self.walks);
         let writer = self.begin_snapshot(head);
-        let mut ahead = self.data.keyspace.begin_walk(&writer.like());
+        let mut ahead =
+            if head.without_keys { Vec::new() } else { self.data.keyspace.begin_walk(&writer.like()) };
         ahead.reverse();
         let keys_total = ahead.iter().map(|&(_, keys, _)| keys as u64).sum();
         self.walk = Some(Walk { id, writer, ahead, begun: false, keys_total, keys_done: 0 });

@@ -177,7 +177,27 @@ impl Parser {
         limits: RequestLimits,
         batch: &mut Batch,
     ) -> Result<(), ProtocolFault> {
-        while batch.len() < BATCH_REQUESTS_MAX {
+        self.parse_up_to(buffer, limits, batch, BATCH_REQUESTS_MAX)
+    }
+
+    /// The same without a bound on the number of requests: the sender is trusted, and the bytes are bounded.
+    pub(crate) fn parse_all(
+        &mut self,
+        buffer: &[u8],
+        limits: RequestLimits,
+        batch: &mut Batch,
+    ) -> Result<(), ProtocolFault> {
+        self.parse_up_to(buffer, limits, batch, usize::MAX)
+    }
+
+    fn parse_up_to(
+        &mut self,
+        buffer: &[u8],
+        limits: RequestLimits,
+        batch: &mut Batch,
+        most: usize,
+    ) -> Result<(), ProtocolFault> {
+        while batch.len() < most {
             let before = batch.len();
             let step = if self.missing > 0 {
                 self.arguments(buffer, limits, batch)?

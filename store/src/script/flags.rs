@@ -51,6 +51,11 @@ impl ScriptFlags {
         self.0 & NO_WRITES != 0
     }
 
+    /// Whether it may run on a replica that does not hear its master.
+    pub(crate) fn allow_stale(self) -> bool {
+        self.0 & ALLOW_STALE != 0
+    }
+
     /// Whether it may write when memory is full.
     pub(crate) fn allow_oom(self) -> bool {
         self.0 & ALLOW_OOM != 0

@@ -48,7 +48,7 @@ impl Engine {
         let known = scripting.cache.contains(digest);
         let added = if known { Ok(()) } else { self.add_script(&mut scripting, digest, body) };
         if added.is_ok() && scripting.cache.make_lasting(digest) {
-            self.data.feed.effect_anywhere(&[b"SCRIPT", b"LOAD", body]);
+            self.data.feed.effect_for_log(&[b"SCRIPT", b"LOAD", body]);
         }
         self.scripting = Some(scripting);
         added.map(|()| digest)

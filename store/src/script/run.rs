@@ -179,9 +179,9 @@ impl Run<'_> {
         let wrote = self.engine.running.as_ref().is_some_and(|running| running.wrote);
         if row.is(flags::WRITE)
             && !wrote
-            && let Some(reason) = self.engine.refuses_writes()
+            && let Some(fault) = self.engine.why_no_script_may_write()
         {
-            return Some(Fault::Misconfigured(reason.to_owned().into()).to_string());
+            return Some(fault.to_string());
         }
         if row.is(flags::DENYOOM) && !wrote && self.oom && !self.allow_oom {
             return Some(Fault::OutOfMemory.to_string());
@@ -305,7 +305,7 @@ impl Engine {
             // Somebody relies on the digest: from now on it is remembered, here and elsewhere.
             let body = script.body.clone();
             cache.make_lasting(digest);
-            self.data.feed.effect_anywhere(&[b"SCRIPT", b"LOAD", &body]);
+            self.data.feed.effect_for_log(&[b"SCRIPT", b"LOAD", &body]);
         }
         let Some(script) = cache.get_mut(digest) else { return Err(Fault::NoScript) };
         let function = compiled(sandbox, script)?;
@@ -344,6 +344,9 @@ impl Engine {
 
     /// Whether a script with these flags may run now.
     pub(super) fn check_script(&self, flags: ScriptFlags, read_only: bool) -> Result<(), Fault> {
+        if self.is_replica() {
+            self.check_script_on_replica(flags)?;
+        }
         if flags.is_plain() || flags.no_writes() {
             return Ok(());
         }
@@ -355,6 +358,24 @@ impl Engine {
         }
         if read_only {
             return Err(Fault::other("Can not execute a script with write flag using *_ro command."));
+        }
+        if self.lacks_replicas() { Err(Fault::NoReplicas) } else { Ok(()) }
+    }
+
+    fn check_script_on_replica(&self, flags: ScriptFlags) -> Result<(), Fault> {
+        let stale = !self.is_linked() && !self.config().flag("replica-serve-stale-data");
+        if stale && flags.is_plain() {
+            return Err(Fault::MasterDown);
+        }
+        if stale && !flags.allow_stale() {
+            return Err(Fault::coded(
+                "MASTERDOWN Link with MASTER is down, replica-serve-stale-data is set to 'no' and 'allow-stale' flag is \
+                 not set on the script.",
+            ));
+        }
+        let writes = !flags.is_plain() && !flags.no_writes();
+        if writes && self.config().flag("replica-read-only") {
+            return Err(Fault::coded("READONLY You can not run script with write flag on readonly replica."));
         }
         Ok(())
     }

@@ -18,7 +18,7 @@ pub(crate) use data::Data;
 pub use data::DataCounters;
 pub use event::EventClass;
 pub(crate) use event::{Event, EventMask};
-pub use feed::Feed;
+pub use feed::{Feed, Frames};
 pub(crate) use touched::{DbKey, Flushed, Touched};
 pub use write::Expiry;
 

@@ -1,0 +1,130 @@
+//! The link to the master: bytes in, bytes out, and another attempt when it breaks.
+//!
+//! Law: what is said and what is made of it is the engine's business; here it only moves. One thread, which sleeps as
+//! long as nobody is followed.
+
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use pbj_store::engine::{LinkFault, MasterAddress};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::shared::Shared;
+
+/// Bytes read at once.
+const READ_BYTES: usize = 256 * 1024;
+/// Time between two attempts.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// Starts the thread.
+///
+/// # Errors
+/// There is none to be had.
+pub fn start(shared: Arc<Shared>) -> std::io::Result<JoinHandle<()>> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    std::thread::Builder::new().name("follower".into()).spawn(move || runtime.block_on(run(shared)))
+}
+
+async fn run(shared: Arc<Shared>) {
+    while !shared.stop.is_cancelled() {
+        let mut changed = std::pin::pin!(shared.link.notified());
+        changed.as_mut().enable();
+        let Some(address) = shared.with_engine(|engine| engine.wanted_master()) else {
+            tokio::select! {
+                () = changed => {}
+                () = shared.stop.cancelled() => {}
+            }
+            continue;
+        };
+        let attempt = address.attempt;
+        let began = shared.clock.now().mono_ms;
+        tokio::select! {
+            () = follow(&shared, address) => {}
+            () = shared.stop.cancelled() => return,
+        }
+        let wanted = shared.with_engine(|engine| engine.wanted_master());
+        // Another master, or a link that was good for some time: a new one is made at once.
+        let lasted = shared.clock.now().mono_ms - began >= RETRY.as_millis() as u64;
+        if lasted || wanted.is_none_or(|address| address.attempt != attempt + 1) {
+            continue;
+        }
+        tokio::select! {
+            () = tokio::time::sleep(RETRY) => {}
+            () = shared.stop.cancelled() => {}
+        }
+    }
+}
+
+/// One attempt: as long as it lasts.
+async fn follow(shared: &Arc<Shared>, address: MasterAddress) {
+    let attempt = address.attempt;
+    shared.with_data(|engine| engine.reaching_master(shared.clock.now(), attempt));
+    tracing::info!(host = address.host, port = address.port, "connecting to the master");
+    let connecting = TcpStream::connect((&*address.host, address.port));
+    let stream = tokio::select! {
+        stream = connecting => stream,
+        () = until_outdated(shared, attempt) => return,
+    };
+    let reason = match stream {
+        Ok(stream) => talk(shared, stream, attempt).await,
+        Err(error) => {
+            tracing::warn!(%error, host = address.host, port = address.port, "the master cannot be reached");
+            None
+        }
+    };
+    shared.with_data(|engine| engine.master_lost(shared.clock.now(), attempt, reason.as_ref()));
+    shared.flush();
+}
+
+/// Returns when this attempt is not wanted any more.
+async fn until_outdated(shared: &Arc<Shared>, attempt: u64) {
+    loop {
+        let mut changed = std::pin::pin!(shared.link.notified());
+        changed.as_mut().enable();
+        let wanted = shared.with_engine(|engine| engine.wanted_master());
+        if wanted.is_none_or(|address| address.attempt != attempt) {
+            return;
+        }
+        changed.await;
+    }
+}
+
+/// Moves bytes until one side ends the link; says why it ended, if there is more to say.
+async fn talk(shared: &Arc<Shared>, mut stream: TcpStream, attempt: u64) -> Option<LinkFault> {
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "the link to the master keeps its delay");
+    }
+    shared.with_data(|engine| engine.master_reached(shared.clock.now(), attempt));
+    let mut room = vec![0; READ_BYTES];
+    let (mut reader, mut writer) = stream.split();
+    loop {
+        let mut changed = std::pin::pin!(shared.link.notified());
+        changed.as_mut().enable();
+        let words = shared.with_engine(move |engine| engine.words_to_master(attempt))?;
+        if !words.is_empty() && writer.write_all(&words).await.is_err() {
+            return None;
+        }
+        let read = tokio::select! {
+            read = reader.read(&mut room) => read,
+            () = changed => continue,
+        };
+        let Ok(count) = read else { return None };
+        if count == 0 {
+            return None;
+        }
+        shared.traffic.input.fetch_add(count as u64, std::sync::atomic::Ordering::Relaxed);
+        let heard =
+            shared.with_data(|engine| engine.hear_master(shared.clock.now(), attempt, &room[..count]));
+        shared.flush();
+        match heard {
+            Ok(()) => {}
+            Err(LinkFault::Outdated) => return None,
+            Err(fault) => {
+                tracing::warn!(%fault, "the link to the master ends");
+                return Some(fault);
+            }
+        }
+    }
+}

@@ -1,0 +1,327 @@
+//! Master and replica as two engines that only exchange bytes: whole datasets, streams in pieces of any size, links that
+//! break within a transaction, roles that change.
+#![expect(clippy::unwrap_used, reason = "a test ends when something is missing")]
+
+use pbj_store::config::Config;
+use pbj_store::engine::{ClientId, Engine, EngineOptions, Feeding, NoHost, Output, Peer, Requests};
+use pbj_store::resp::reply::write_command;
+use pbj_store::resp::request::{Batch, Parser, RequestLimits};
+use pbj_store::time::Now;
+
+const NOW: Now = Now { wall_us: 1_798_761_600_000_000, mono_ms: 5_000_000 };
+
+/// A server: an engine and a client of it.
+struct Server {
+    engine: Engine,
+    client: ClientId,
+    now: Now,
+    /// What went into its log.
+    log: Vec<u8>,
+}
+
+impl Server {
+    fn new(seed: u64, logged: bool) -> Self {
+        let config = Config::default();
+        let mut engine =
+            Engine::new(EngineOptions { config, seed, extension: None, host: Box::new(NoHost), now: NOW });
+        engine.set_feed_wanted(logged);
+        let client = engine.connect(NOW, Peer::default());
+        Self { engine, client, now: NOW, log: Vec::new() }
+    }
+
+    fn execute(&mut self, client: ClientId, bytes: &[u8]) -> (Vec<u8>, bool) {
+        let (mut parser, mut batch, mut out) = (Parser::default(), Batch::default(), Vec::new());
+        let limits = RequestLimits { bulk_max: 1 << 30, authenticated: true };
+        parser.parse(bytes, limits, &mut batch).unwrap();
+        let done = self.engine.execute(self.now, client, &Requests::new(&batch, bytes), &mut out);
+        self.log.extend(self.engine.fetch_frames(Vec::new()));
+        (out, done.follows)
+    }
+
+    fn call(&mut self, request: &str) -> String {
+        self.call_words(&request.split(' ').collect::<Vec<_>>())
+    }
+
+    fn call_words(&mut self, words: &[&str]) -> String {
+        let words: Vec<&[u8]> = words.iter().map(|word| word.as_bytes()).collect();
+        let mut bytes = Vec::new();
+        write_command(&mut bytes, &words);
+        let (out, _) = self.execute(self.client, &bytes);
+        String::from_utf8_lossy(&out).replace("\r\n", " ").trim().to_owned()
+    }
+
+    fn fact(&mut self, name: &str) -> String {
+        let info = self.call("INFO replication");
+        let found = info.split(' ').find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+        found.unwrap_or_default().to_owned()
+    }
+
+    fn pass(&mut self, ms: u64) {
+        self.now = Now { wall_us: self.now.wall_us + 1000 * ms, mono_ms: self.now.mono_ms + ms };
+        for _ in 0..50 {
+            self.engine.tick(self.now);
+            self.log.extend(self.engine.fetch_frames(Vec::new()));
+        }
+    }
+}
+
+/// A connection between the two, over which bytes come in pieces.
+struct Link {
+    attempt: u64,
+    client: ClientId,
+    follows: bool,
+    to_replica: Vec<u8>,
+}
+
+impl Link {
+    fn new(master: &mut Server, replica: &mut Server) -> Self {
+        let attempt = replica.engine.wanted_master().unwrap().attempt;
+        replica.engine.master_reached(replica.now, attempt);
+        let client = master.engine.connect(master.now, Peer::default());
+        Self { attempt, client, follows: false, to_replica: Vec::new() }
+    }
+
+    /// Moves bytes, so many at once, until nothing moves any more or the replica got `most`.
+    fn run(&mut self, master: &mut Server, replica: &mut Server, piece: usize, most: usize) {
+        let (mut moved, mut rounds) = (0, 0);
+        loop {
+            rounds += 1;
+            assert!(rounds < 200_000, "bytes move without end");
+            let mut idle = true;
+            let words = replica.engine.words_to_master(self.attempt).unwrap();
+            if !words.is_empty() {
+                let (out, follows) = master.execute(self.client, &words);
+                self.to_replica.extend(out);
+                self.follows |= follows;
+                idle = false;
+            }
+            master.pass(0);
+            if self.follows {
+                assert_ne!(master.engine.feed_replica(self.client, &mut self.to_replica), Feeding::Over);
+            }
+            let count = piece.min(self.to_replica.len()).min(most - moved);
+            if count > 0 {
+                let bytes: Vec<u8> = self.to_replica.drain(..count).collect();
+                replica.engine.hear_master(replica.now, self.attempt, &bytes).unwrap();
+                replica.log.extend(replica.engine.fetch_frames(Vec::new()));
+                moved += count;
+                idle = false;
+            }
+            if idle || moved == most {
+                return;
+            }
+        }
+    }
+
+    fn cut(self, master: &mut Server, replica: &mut Server) {
+        master.engine.forget(self.client);
+        replica.engine.master_lost(replica.now, self.attempt, None);
+    }
+}
+
+/// A master with data, and a replica that has it, with their link.
+fn pair(piece: usize) -> (Server, Server, Link) {
+    let (mut master, mut replica) = (Server::new(1, true), Server::new(2, true));
+    for request in ["SET a 1", "RPUSH l 1 2 3", "SELECT 5", "HSET h f v", "SELECT 0", "SET dated x PX 5000"] {
+        master.call(request);
+    }
+    replica.call("SET old 1");
+    assert_eq!(replica.call("REPLICAOF 127.0.0.1 6379"), "+OK");
+    let mut link = Link::new(&mut master, &mut replica);
+    link.run(&mut master, &mut replica, piece, usize::MAX);
+    assert_eq!(replica.fact("master_link_status"), "up");
+    assert_eq!(master.engine.digest(), replica.engine.digest());
+    (master, replica, link)
+}
+
+fn assert_agreement(master: &mut Server, replica: &mut Server) {
+    assert_eq!(master.engine.digest(), replica.engine.digest());
+    assert_eq!(master.fact("master_repl_offset"), replica.fact("master_repl_offset"));
+}
+
+/// What the log says, repeated, is the data.
+fn assert_log_is_the_data(server: &Server) {
+    let mut other = Server::new(9, false);
+    let (mut at, limits) = (0, RequestLimits { bulk_max: 1 << 30, authenticated: true });
+    while at < server.log.len() {
+        let (mut parser, mut batch) = (Parser::default(), Batch::default());
+        parser.parse(&server.log[at..], limits, &mut batch).unwrap();
+        let slices = batch.slices(&server.log[at..]);
+        for number in 0..batch.len() {
+            other.engine.replay(server.now, &slices[batch.arguments_of(number)]).unwrap();
+        }
+        at += batch.bytes_of_first(batch.len());
+    }
+    assert_eq!(other.engine.digest(), server.engine.digest());
+}
+
+#[test]
+fn a_replica_follows_in_pieces_of_any_size() {
+    for piece in [1, 7, 4096] {
+        let (mut master, mut replica, mut link) = pair(piece);
+        for request in
+            ["INCR a", "MULTI", "INCR a", "SELECT 3", "SADD s x y", "EXEC", "SELECT 0", "PUBLISH c m"]
+        {
+            master.call(request);
+        }
+        link.run(&mut master, &mut replica, piece, usize::MAX);
+        assert_agreement(&mut master, &mut replica);
+        assert_eq!(replica.call("GET a"), "$1 3");
+        assert_log_is_the_data(&master);
+        assert_log_is_the_data(&replica);
+    }
+}
+
+/// The link breaks at every byte of a transaction in turn. What came in part is not seen, and comes again.
+#[test]
+fn a_link_may_break_anywhere() {
+    for most in 0..160 {
+        let (mut master, mut replica, mut link) = pair(4096);
+        for request in ["MULTI", "SET b 1", "SELECT 2", "SET c 2", "EXEC", "SET d 3"] {
+            master.call(request);
+        }
+        link.run(&mut master, &mut replica, 5, most);
+        let seen = (replica.call("EXISTS b"), replica.call("GET b"));
+        assert!(
+            seen == (":0".into(), "$-1".into()) || replica.engine.database_sizes().len() >= 2,
+            "{seen:?}"
+        );
+        link.cut(&mut master, &mut replica);
+        assert_eq!(replica.fact("master_link_status"), "down");
+        let mut link = Link::new(&mut master, &mut replica);
+        link.run(&mut master, &mut replica, 4096, usize::MAX);
+        assert_agreement(&mut master, &mut replica);
+        assert_log_is_the_data(&replica);
+    }
+}
+
+#[test]
+fn the_master_alone_decides_what_is_gone() {
+    let (mut master, mut replica, mut link) = pair(4096);
+    replica.pass(6000);
+    // Nobody sees it, and it is there.
+    assert_eq!((replica.call("GET dated"), replica.call("DBSIZE")), ("$-1".into(), ":3".into()));
+    assert!(replica.call("SET x y").starts_with("-READONLY"));
+    master.pass(6000);
+    link.run(&mut master, &mut replica, 4096, usize::MAX);
+    assert_eq!(replica.call("DBSIZE"), ":2");
+    assert_agreement(&mut master, &mut replica);
+}
+
+/// The replica becomes the master; the former master follows it from where both are, and not if it has written more.
+#[test]
+fn roles_change_without_a_full_sync() {
+    for extra in [false, true] {
+        let (mut master, mut replica, mut link) = pair(4096);
+        master.call("SET last 1");
+        link.run(&mut master, &mut replica, 4096, usize::MAX);
+        if extra {
+            master.call("SET lost 1");
+        }
+        link.cut(&mut master, &mut replica);
+        assert_eq!(replica.call("REPLICAOF NO ONE"), "+OK");
+        replica.call("SET new 1");
+        master.call("REPLICAOF 127.0.0.1 6380");
+        let mut link = Link::new(&mut replica, &mut master);
+        link.run(&mut replica, &mut master, 4096, usize::MAX);
+        assert_agreement(&mut replica, &mut master);
+        let full = replica.call("INFO stats").contains("sync_full:1");
+        assert_eq!(full, extra);
+        assert_eq!(master.call("EXISTS lost"), ":0");
+        assert_log_is_the_data(&master);
+    }
+}
+
+/// With `repl-diskless-load swapdb` the old data is served until the new is whole, and kept if it never is.
+#[test]
+fn a_dataset_may_grow_aside() {
+    let (mut master, mut replica) = (Server::new(1, false), Server::new(2, true));
+    replica.call("CONFIG SET repl-diskless-load swapdb");
+    (0..2000).for_each(|n| drop(master.call(&format!("SET key:{n} {n}"))));
+    replica.call("SET old 1");
+    replica.call("REPLICAOF 127.0.0.1 6379");
+    let mut link = Link::new(&mut master, &mut replica);
+    link.run(&mut master, &mut replica, 1000, 12_000);
+    assert_eq!(
+        (replica.fact("master_sync_in_progress"), replica.call("GET old")),
+        ("1".into(), "$1 1".into())
+    );
+    link.cut(&mut master, &mut replica);
+    assert_eq!(replica.call("GET old"), "$1 1");
+    let mut link = Link::new(&mut master, &mut replica);
+    link.run(&mut master, &mut replica, 1000, usize::MAX);
+    assert_agreement(&mut master, &mut replica);
+    assert_eq!(replica.call("GET old"), "$-1");
+    assert_log_is_the_data(&replica);
+}
+
+/// A replica that does not read makes the master keep what it still has to get, up to a limit; then it is cut off.
+#[test]
+fn a_replica_that_does_not_read_is_cut_off() {
+    let (mut master, mut replica, link) = pair(4096);
+    let limit = ["CONFIG", "SET", "client-output-buffer-limit", "replica 1200000 0 0"];
+    assert_eq!(master.call_words(&limit), "+OK");
+    master.call("CONFIG SET repl-backlog-size 100000");
+    let text = "x".repeat(100_000);
+    for _ in 0..11 {
+        master.call(&format!("SET big {text}"));
+    }
+    assert!(master.engine.follows(link.client));
+    master.call(&format!("SET big {text}"));
+    assert!(!master.engine.follows(link.client));
+    let closed = |output: &Output| matches!(output, Output::Close { client } if *client == link.client);
+    assert!(master.engine.take_outputs().iter().any(closed));
+    assert!(master.engine.replication_counts().backlog < 200_000);
+    link.cut(&mut master, &mut replica);
+    let mut link = Link::new(&mut master, &mut replica);
+    link.run(&mut master, &mut replica, 4096, usize::MAX);
+    assert_agreement(&mut master, &mut replica);
+}
+
+#[test]
+fn clients_wait_for_confirmations() {
+    let (mut master, mut replica, mut link) = pair(4096);
+    master.call("SET a 2");
+    assert_eq!(master.call("WAIT 1 0"), "");
+    link.run(&mut master, &mut replica, 4096, usize::MAX);
+    let replies = master.engine.take_outputs().into_iter().filter_map(|output| match output {
+        Output::Reply { bytes, .. } => Some(bytes),
+        _ => None,
+    });
+    assert_eq!(replies.collect::<Vec<_>>(), [b":1\r\n"]);
+    assert_eq!(master.call("WAIT 1 0"), ":1");
+    assert_eq!(master.call("WAIT 2 100"), "");
+    master.pass(100);
+    let bytes = master.engine.take_outputs().into_iter().find_map(|output| match output {
+        Output::Reply { bytes, .. } => Some(bytes),
+        _ => None,
+    });
+    assert_eq!(bytes.unwrap(), b":1\r\n");
+    master.call("CONFIG SET min-replicas-to-write 1");
+    assert_eq!(master.call("SET a 3"), "+OK");
+    link.cut(&mut master, &mut replica);
+    assert!(master.call("SET a 4").starts_with("-NOREPLICAS"));
+}
+
+/// Whatever a master sends, the link ends, and nothing else does.
+#[test]
+fn nonsense_of_a_master_ends_the_link() {
+    for nonsense in [
+        "-ERR no\r\n",
+        "+PONG\r\n+OK\r\n+OK\r\n+NONSENSE\r\n",
+        "+PONG\r\n+OK\r\n+OK\r\n+FULLRESYNC 0000000000000000000000000000000000000000 7\r\n$EOF:short\r\n",
+        "+PONG\r\n+OK\r\n+OK\r\n+FULLRESYNC 0000000000000000000000000000000000000000 7\r\n$12\r\nREDIS0099999999",
+        "+PONG\r\n+OK\r\n+OK\r\n+CONTINUE\r\n*1\r\nnonsense\r\n",
+    ] {
+        let mut replica = Server::new(2, true);
+        replica.call("SET old 1");
+        replica.call("REPLICAOF 127.0.0.1 6379");
+        let attempt = replica.engine.wanted_master().unwrap().attempt;
+        replica.engine.master_reached(replica.now, attempt);
+        let fault = replica.engine.hear_master(replica.now, attempt, nonsense.as_bytes()).unwrap_err();
+        replica.engine.master_lost(replica.now, attempt, Some(&fault));
+        assert!(!replica.engine.is_loading(), "{nonsense}");
+        assert_eq!(replica.call("REPLICAOF NO ONE"), "+OK");
+        assert_eq!(replica.call("SET a 1"), "+OK");
+    }
+}
