@@ -176,6 +176,7 @@ impl Daemon {
             now: Clock.now(),
             config,
         });
+        check_renames(&engine)?;
         engine.set_loading(true);
         let threads = io_thread_count(engine.config());
         let (controller, controls) = control;
@@ -183,7 +184,7 @@ impl Daemon {
         let config_file = config_file.filter(|file| file != Path::new("-"));
         let mut shared = Shared::new(engine, log, traffic, busy, controller.clone(), stop);
         shared.config_file = config_file;
-        let shared = Arc::new(shared);
+        let shared = shared.share();
         let query_max = shared.lock().engine.config().size("client-query-buffer-limit");
         shared.query_max.store(query_max, Ordering::Relaxed);
         *shared.limits.lock() = live_config::output_limits(shared.lock().engine.config());
@@ -239,6 +240,15 @@ impl Daemon {
             threads.stop();
         }
     }
+}
+
+/// Whether every command that `rename-command` names is there.
+fn check_renames(engine: &Engine) -> Result<(), StartFault> {
+    let renames = engine.config().renames().iter();
+    let wrong = renames.map(|(name, _)| name).find(|name| engine.commands().find(name.as_bytes()).is_none());
+    wrong.map_or(Ok(()), |name| {
+        Err(StartFault::Users(format!("rename-command: there is no command '{name}'")))
+    })
 }
 
 type OpenLog = (Arc<LogDoor>, LogThreads, Loader);

@@ -206,6 +206,7 @@ impl Server {
                 Ok(())
             }
             Step::ReloadLog => self.reload(),
+            Step::Migrate(_) => Err("there is no other server here".to_owned()),
             Step::RewriteConfig { .. } | Step::SaveUsers | Step::LoadUsers => {
                 Err("there are no such files here".to_owned())
             }

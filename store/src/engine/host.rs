@@ -6,6 +6,10 @@ pub trait Host: Send {
     fn stopwatch_ns(&self) -> u64;
     /// Bytes taken from the allocator. Decides, with `maxmemory`, whether writes are refused.
     fn memory_used(&self) -> usize;
+    /// Bytes that came in from clients and went out to them so far.
+    fn traffic(&self) -> (u64, u64) {
+        (0, 0)
+    }
     /// Further facts, for INFO.
     fn facts(&self) -> Facts;
     /// Gives memory that is free back to the system: MEMORY PURGE.
@@ -86,6 +90,8 @@ pub struct Facts {
     pub net_input: u64,
     /// Bytes written to clients.
     pub net_output: u64,
+    /// Connections to other servers that MIGRATE keeps.
+    pub kept_links: u64,
     /// Connections refused because of `maxclients`.
     pub rejected_connections: u64,
     /// The append-only log, if it is on.

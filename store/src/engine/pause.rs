@@ -38,7 +38,12 @@ impl Engine {
     /// Ends the pause: who was held back goes on.
     pub(crate) fn unpause(&mut self) {
         self.pause = None;
-        self.data.frozen = false;
+        self.data.frozen = self.is_migrating();
+        self.release_postponed();
+    }
+
+    /// Lets those who are held back try again.
+    pub(super) fn release_postponed(&mut self) {
         let mut held: Vec<ClientId> =
             self.sessions.values().filter(|session| session.postponed).map(|session| session.id).collect();
         held.sort_unstable();
@@ -58,19 +63,18 @@ impl Engine {
         }
     }
 
-    /// Whether a command has to wait for the end of the pause.
+    /// Whether a command has to wait for the end of the pause, or until keys have arrived elsewhere.
     pub(super) fn is_held_back(&self, client: ClientId, command: Callable, args: &[&[u8]]) -> bool {
-        let Some(pause) = self.pause else { return false };
         let Some(session) = self.sessions.get(&client) else { return false };
         let mut queued = session.multi.iter().flat_map(|multi| &multi.queue);
-        !pause.only_writes
+        self.pause.is_some_and(|pause| !pause.only_writes)
             || self.flags_of(command, args) & WRITES != 0
             || (command.row.name == "exec" && queued.any(|queued| queued.flags & WRITES != 0))
     }
 
     /// How many clients are held back.
     pub(crate) fn postponed_clients(&self) -> usize {
-        if self.pause.is_none() {
+        if self.pause.is_none() && !self.is_migrating() {
             0
         } else {
             self.sessions.values().filter(|session| session.postponed).count()
