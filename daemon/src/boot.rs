@@ -13,8 +13,11 @@ use std::thread::JoinHandle;
 
 use parking_lot::Mutex;
 use pbj_store::config::Config;
-use pbj_store::durable::{LoadFault, LoadReport, Loader, Log, LogNames, SyncPolicy};
+use pbj_store::durable::{
+    LoadFault, LoadReport, Loader, LogFiles, LogNames, Progress, SnapshotInput, SyncPolicy,
+};
 use pbj_store::engine::{Engine, EngineOptions, Extension};
+use pbj_store::rdb::{LoadOptions, LoadedSnapshot};
 use pbj_systemd::{Inherited, Socket};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -29,9 +32,11 @@ use crate::host::{Identity, ProcessHost, Traffic};
 use crate::http::{self, HttpThread};
 use crate::io_thread::IoThread;
 use crate::listener::Gate;
+use crate::log_growth::{Growth, GrowthLimit};
 use crate::log_writer::{LogDoor, LogThreads};
 use crate::logging::Logging;
-use crate::shared::Shared;
+use crate::saver::{Job, Saver, SaverThread};
+use crate::shared::{Lasting, Shared};
 use crate::{exit, live_config, timer, users_file};
 
 /// What a daemon begins with.
@@ -132,7 +137,8 @@ pub struct Daemon {
     io_threads: Arc<Vec<IoThread>>,
     control_thread: JoinHandle<()>,
     http: HttpThread,
-    log_threads: Option<LogThreads>,
+    saver_thread: SaverThread,
+    log_threads: LogThreads,
     _lock: FolderLock,
 }
 
@@ -147,15 +153,10 @@ impl Daemon {
         on_status("Opening the data folder");
         let folder = PathBuf::from(config.text("dir"));
         let lock = FolderLock::take(&folder).map_err(StartFault::Folder)?;
-        let names = LogNames {
-            folder: config.text("appenddirname").to_owned(),
-            file: config.text("appendfilename").to_owned(),
-        };
-        let opened = open_log(&config, &folder, &names)?;
-        let (log, log_threads, loader) = match opened {
-            Some((door, threads, loader)) => (Some(door), Some(threads), Some(loader)),
-            None => (None, None, None),
-        };
+        let names = log_names(&config);
+        let saver = Arc::new(Saver::default());
+        let (log, log_threads) = start_log(&config, &saver).map_err(StartFault::Threads)?;
+        let (files, loader) = open_log(&config, &folder, &names, &log)?.unzip();
         let stop = CancellationToken::new();
         let (mut doors, opened) = Doors::new(stop.clone());
         let (clients, web) = sort_out(sockets);
@@ -163,16 +164,14 @@ impl Daemon {
         doors.open_configured(&config).map_err(StartFault::Listen)?;
         let web = http::bind(&config, web).map_err(StartFault::Listen)?;
         let traffic = Arc::new(Traffic::default());
-        let identity = Identity {
-            tcp_port: doors.addresses().first().map_or(0, SocketAddr::port),
-            config_file: config_file.as_ref().map(|path| path.display().to_string()).unwrap_or_default(),
-            supervised,
-        };
+        let tcp_port = doors.addresses().first().map_or(0, SocketAddr::port);
+        let file = config_file.as_ref().map(|path| path.display().to_string()).unwrap_or_default();
+        let identity = Identity { tcp_port, config_file: file, supervised };
         let busy = Arc::new(Busy::default());
         let mut engine = Engine::new(EngineOptions {
             seed: entropy(),
             extension,
-            host: Box::new(ProcessHost::new(identity, Arc::clone(&traffic), log.clone(), Arc::clone(&busy))),
+            host: Box::new(ProcessHost::new(identity, traffic.clone(), log.clone(), busy.clone())),
             now: Clock.now(),
             config,
         });
@@ -182,12 +181,10 @@ impl Daemon {
         let (controller, controls) = control;
         users_file::load_at_start(&mut engine).map_err(StartFault::Users)?;
         let config_file = config_file.filter(|file| file != Path::new("-"));
-        let mut shared = Shared::new(engine, log, traffic, busy, controller.clone(), stop);
+        let lasting = Lasting { log, saver, folder: folder.clone() };
+        let mut shared = Shared::new(engine, lasting, traffic, busy, controller.clone(), stop);
         shared.config_file = config_file;
         let shared = shared.share();
-        let query_max = shared.lock().engine.config().size("client-query-buffer-limit");
-        shared.query_max.store(query_max, Ordering::Relaxed);
-        *shared.limits.lock() = live_config::output_limits(shared.lock().engine.config());
         let doors = Arc::new(Mutex::new(doors));
         live_config::connect(&shared, Arc::clone(&doors), logging);
         let io_threads: Result<Vec<_>, _> =
@@ -197,12 +194,22 @@ impl Daemon {
         let control_thread =
             start_control_thread(Arc::clone(&shared), gate, opened).map_err(StartFault::Threads)?;
         let http = HttpThread::start(Arc::clone(&shared), web).map_err(StartFault::Threads)?;
-        if let Some(loader) = loader {
-            load(&shared, &folder, loader, &mut *on_status, &controller)?;
-            prepare_reload(&shared, folder, names);
-        }
+        Loading { shared: &shared, folder: &folder, on_status: &mut *on_status, controller: &controller }
+            .all(loader)?;
+        prepare_reload(&shared, folder.clone(), names.clone());
+        let saver_thread = SaverThread::start(&shared, &folder, names, files).map_err(StartFault::Threads)?;
         become_ready(&shared);
-        Ok(Self { shared, controls, doors, io_threads, control_thread, http, log_threads, _lock: lock })
+        Ok(Self {
+            shared,
+            controls,
+            doors,
+            io_threads,
+            control_thread,
+            http,
+            saver_thread,
+            log_threads,
+            _lock: lock,
+        })
     }
 
     /// The TCP addresses for clients.
@@ -236,9 +243,9 @@ impl Daemon {
         self.http.join();
         // No script can be in the way any more.
         self.shared.flush();
-        if let Some(threads) = self.log_threads {
-            threads.stop();
-        }
+        self.saver_thread.stop();
+        self.shared.save_at_end();
+        self.log_threads.stop();
     }
 }
 
@@ -251,17 +258,38 @@ fn check_renames(engine: &Engine) -> Result<(), StartFault> {
     })
 }
 
-type OpenLog = (Arc<LogDoor>, LogThreads, Loader);
+/// How the log is called.
+fn log_names(config: &Config) -> LogNames {
+    LogNames {
+        folder: config.text("appenddirname").to_owned(),
+        file: config.text("appendfilename").to_owned(),
+    }
+}
 
-fn open_log(config: &Config, folder: &Path, names: &LogNames) -> Result<Option<OpenLog>, StartFault> {
+/// Starts the threads of the log, which is closed.
+fn start_log(config: &Config, saver: &Arc<Saver>) -> std::io::Result<(Arc<LogDoor>, LogThreads)> {
+    let policy = SyncPolicy::named(config.text("appendfsync"));
+    let saver = Arc::clone(saver);
+    let growth = Growth::new(GrowthLimit::of(config), Box::new(move || saver.ask(Job::Grown)));
+    LogDoor::start(policy, growth)
+}
+
+/// Opens the log, if it is on.
+fn open_log(
+    config: &Config,
+    folder: &Path,
+    names: &LogNames,
+    door: &LogDoor,
+) -> Result<Option<(LogFiles, Loader)>, StartFault> {
     if !config.flag("appendonly") {
         return Ok(None);
     }
     let mut disk = RealDisk::new(folder);
-    let (log, loader) = Log::open(&mut disk, names).map_err(StartFault::Load)?;
-    let policy = SyncPolicy::named(config.text("appendfsync"));
-    let (door, threads) = LogDoor::start(Box::new(disk), log, policy).map_err(StartFault::Threads)?;
-    Ok(Some((door, threads, loader)))
+    let opened = LogFiles::open(&mut disk, names, config.text("dbfilename"));
+    let (files, log, loader) = opened.map_err(StartFault::Load)?;
+    let log = if config.flag("aof-checksums") { log } else { log.without_seals() };
+    door.open(Box::new(disk), log, 0).map_err(StartFault::Folder)?;
+    Ok(Some((files, loader)))
 }
 
 /// Tells inherited sockets for clients from those for HTTP, by their name.
@@ -307,36 +335,88 @@ fn start_control_thread(
     std::thread::Builder::new().name("control".into()).spawn(body)
 }
 
-/// Loads the log, step by step, so that clients are answered meanwhile.
-fn load(
-    shared: &Shared,
-    folder: &Path,
-    mut loader: Loader,
-    on_status: &mut dyn FnMut(&str),
-    controller: &Controller,
-) -> Result<(), StartFault> {
-    let mut disk = RealDisk::new(folder);
-    let may_cut = shared.lock().engine.config().flag("aof-load-truncated");
-    let began = Clock.now().mono_ms;
-    let mut reported = began;
-    let report = loop {
-        let now = Clock.now();
-        let step = loader.step(&mut disk, &mut shared.lock().engine, now, may_cut);
-        if let Some(report) = step.map_err(StartFault::Load)? {
-            break report;
+/// A load, step by step, so that clients are answered meanwhile.
+struct Loading<'a> {
+    shared: &'a Shared,
+    folder: &'a Path,
+    on_status: &'a mut dyn FnMut(&str),
+    controller: &'a Controller,
+}
+
+impl Loading<'_> {
+    /// Loads the log, or the snapshot if there is no log.
+    fn all(&mut self, loader: Option<Loader>) -> Result<(), StartFault> {
+        match loader {
+            Some(loader) => self.log(loader),
+            None => self.snapshot(),
         }
-        if controller.is_ending() {
-            return Err(StartFault::Interrupted);
+    }
+
+    /// Loads the log.
+    fn log(&mut self, mut loader: Loader) -> Result<(), StartFault> {
+        let mut disk = RealDisk::new(self.folder);
+        let may_cut = self.shared.lock().engine.config().flag("aof-load-truncated");
+        let began = Clock.now().mono_ms;
+        let report = self.repeat("log", |engine| {
+            let report = loader.step(&mut disk, engine, Clock.now(), may_cut)?;
+            Ok((report, loader.progress()))
+        })?;
+        self.shared.log.loaded(&report);
+        note_load(&report, Clock.now().mono_ms - began);
+        if let Some(snapshot) = &report.snapshot {
+            note_snapshot(snapshot);
+            self.shared.lock().engine.note_loaded(snapshot.keys, snapshot.expired);
         }
-        if now.mono_ms - reported >= 500 {
-            reported = now.mono_ms;
-            let progress = loader.progress();
-            let percent = 100 * progress.done / progress.total.max(1);
-            on_status(&format!("Loading the log: {percent} % of {} MB", progress.total / 1_000_000));
+        Ok(())
+    }
+
+    /// Loads the snapshot, if there is one.
+    fn snapshot(&mut self) -> Result<(), StartFault> {
+        let mut disk = RealDisk::new(self.folder);
+        let began = Clock.now().mono_ms;
+        let opened = {
+            let core = self.shared.lock();
+            let name = core.engine.config().text("dbfilename");
+            SnapshotInput::open(&mut disk, &core.engine, name, LoadOptions::default())
+        };
+        let Some(mut input) = opened.map_err(|error| StartFault::Load(error.into()))? else { return Ok(()) };
+        let (snapshot, _) = self.repeat("snapshot", |engine| {
+            let loaded = input.step(&mut disk, engine, Clock.now())?;
+            Ok((loaded, input.progress()))
+        })?;
+        note_snapshot(&snapshot);
+        let ms = Clock.now().mono_ms - began;
+        tracing::info!("DB loaded from disk: {}.{:03} seconds", ms / 1000, ms % 1000);
+        self.shared.lock().engine.note_loaded(snapshot.keys, snapshot.expired);
+        Ok(())
+    }
+
+    /// Takes steps until there is a result, and says how far it is.
+    fn repeat<R>(
+        &mut self,
+        what: &str,
+        mut step: impl FnMut(&mut Engine) -> Result<(Option<R>, Progress), LoadFault>,
+    ) -> Result<R, StartFault> {
+        let mut reported_ms = Clock.now().mono_ms;
+        loop {
+            let (result, progress) = step(&mut self.shared.lock().engine).map_err(StartFault::Load)?;
+            if let Some(result) = result {
+                return Ok(result);
+            }
+            if self.controller.is_ending() {
+                return Err(StartFault::Interrupted);
+            }
+            let now_ms = Clock.now().mono_ms;
+            if now_ms - reported_ms >= 500 {
+                reported_ms = now_ms;
+                let percent = 100 * progress.done / progress.total.max(1);
+                (self.on_status)(&format!(
+                    "Loading the {what}: {percent} % of {} MB",
+                    progress.total / 1_000_000
+                ));
+            }
         }
-    };
-    note_load(&report, Clock.now().mono_ms - began);
-    Ok(())
+    }
 }
 
 fn note_load(report: &LoadReport, ms: u64) {
@@ -351,11 +431,29 @@ fn note_load(report: &LoadReport, ms: u64) {
     tracing::info!(commands = report.commands, ms, "the log is loaded");
 }
 
+fn note_snapshot(snapshot: &LoadedSnapshot) {
+    for key in &snapshot.empty {
+        tracing::warn!(
+            "the snapshot has a key with nothing in it, which is left out: '{}'",
+            key.escape_ascii()
+        );
+    }
+    for module in &snapshot.modules {
+        tracing::warn!("the snapshot has something of the module '{module}', which is passed over");
+    }
+    tracing::info!(
+        "Done loading RDB, keys loaded: {}, keys expired: {}, empty keys skipped: {}.",
+        snapshot.keys,
+        snapshot.expired,
+        snapshot.empty_count
+    );
+}
+
 fn prepare_reload(shared: &Arc<Shared>, folder: PathBuf, names: LogNames) {
     shared.set_reload(Box::new(move |engine| {
         let mut disk = RealDisk::new(&folder);
         let mut again = |engine: &mut Engine| {
-            let (_, mut loader) = Log::open(&mut disk, &names)?;
+            let mut loader = LogFiles::load_again(&mut disk, &names)?;
             engine.forget_data();
             while loader.step(&mut disk, engine, Clock.now(), false)?.is_none() {}
             engine.loaded(Clock.now());
@@ -368,16 +466,14 @@ fn prepare_reload(shared: &Arc<Shared>, folder: PathBuf, names: LogNames) {
 /// Opens the doors: data is loaded, effects are wanted from now on.
 fn become_ready(shared: &Arc<Shared>) {
     let mut core = shared.lock();
-    if let Some(log) = &shared.log {
-        core.engine.set_feed_wanted(true);
-        let weak = Arc::downgrade(shared);
-        log.on_failure(move |reason| {
-            if let Some(shared) = weak.upgrade() {
-                let text = format!("Errors writing to the AOF file: {reason}");
-                shared.lock().engine.set_broken(Some(text));
-            }
-        });
-    }
+    core.engine.set_feed_wanted(shared.log.is_open());
+    let weak = Arc::downgrade(shared);
+    shared.log.on_failure(move |reason| {
+        if let Some(shared) = weak.upgrade() {
+            let text = format!("Errors writing to the AOF file: {reason}");
+            shared.lock().engine.set_broken(Some(text));
+        }
+    });
     core.engine.loaded(shared.clock.now());
     drop(core);
     shared.ready.store(true, Ordering::Relaxed);

@@ -299,11 +299,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// Sends what is in `out` as far as the client takes it, once the log has come to `offset`; false if the
     /// connection ends.
     async fn send(&mut self, offset: u64) -> bool {
-        if let Some(log) = &self.shared.log
-            && !log.is_safe(offset)
-        {
+        if !self.shared.log.is_safe(offset) {
             self.flusher.request();
-            if !log.wait(offset).await {
+            if !self.shared.log.wait(offset).await {
                 return false; // Never acknowledged.
             }
         }

@@ -12,6 +12,8 @@ pub enum Control {
     Shutdown {
         /// End even if something fails.
         force: bool,
+        /// A signal asks: whether to save first has yet to be found out. A command has found it out.
+        by_signal: bool,
     },
     /// Read the configuration file again.
     Reload,

@@ -108,6 +108,10 @@ impl Disk for RealDisk {
         cut.map_err(|error| self.named(name, &error))
     }
 
+    fn close(&mut self, name: &str) {
+        self.open.remove(name);
+    }
+
     fn rename(&mut self, from: &str, to: &str) -> io::Result<()> {
         self.open.remove(from);
         self.open.remove(to);

@@ -148,7 +148,7 @@ impl Client {
     }
 
     async fn make_safe(&self, offset: u64) -> Result<(), CallFault> {
-        let Some(log) = &self.shared.log else { return Ok(()) };
+        let log = &self.shared.log;
         if log.is_safe(offset) || log.wait(offset).await { Ok(()) } else { Err(CallFault::Closed) }
     }
 }

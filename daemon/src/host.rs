@@ -46,18 +46,13 @@ pub struct ProcessHost {
     clock: Clock,
     identity: Identity,
     traffic: Arc<Traffic>,
-    log: Option<Arc<LogDoor>>,
+    log: Arc<LogDoor>,
     busy: Arc<Busy>,
 }
 
 impl ProcessHost {
     /// The process with these counters, this log, and this desk for those who come while a script runs.
-    pub fn new(
-        identity: Identity,
-        traffic: Arc<Traffic>,
-        log: Option<Arc<LogDoor>>,
-        busy: Arc<Busy>,
-    ) -> Self {
+    pub fn new(identity: Identity, traffic: Arc<Traffic>, log: Arc<LogDoor>, busy: Arc<Busy>) -> Self {
         Self { clock: Clock, identity, traffic, log, busy }
     }
 }
@@ -65,6 +60,10 @@ impl ProcessHost {
 impl Host for ProcessHost {
     fn stopwatch_ns(&self) -> u64 {
         self.clock.stopwatch_ns()
+    }
+
+    fn has_files(&self) -> bool {
+        true
     }
 
     fn release_memory(&self) {
@@ -125,11 +124,11 @@ impl Host for ProcessHost {
             net_output: self.traffic.output.load(Ordering::Relaxed),
             rejected_connections: self.traffic.rejected.load(Ordering::Relaxed),
             kept_links: self.traffic.kept_links.load(Ordering::Relaxed),
-            log: self.log.as_ref().map(|log| {
-                let status = log.status();
+            log: self.log.is_open().then(|| {
+                let status = self.log.status();
                 LogFacts {
                     current_size: status.size,
-                    base_size: status.size_at_start,
+                    base_size: status.base_size,
                     pending: status.pending,
                     last_write_ok: status.failure.is_none(),
                     delayed_fsync: status.delayed_syncs,

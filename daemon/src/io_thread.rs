@@ -104,9 +104,7 @@ impl IoThread {
 
 async fn run(shared: Arc<Shared>, mut incoming: mpsc::UnboundedReceiver<Incoming>, beats: Arc<AtomicU64>) {
     let flusher = Flusher(Arc::new(Notify::new()));
-    if shared.log.is_some() {
-        tokio::spawn(flush_on_request(Arc::clone(&shared), flusher.clone()));
-    }
+    tokio::spawn(flush_on_request(Arc::clone(&shared), flusher.clone()));
     let connections = TaskTracker::new();
     let line = Arc::new(Line::default());
     loop {

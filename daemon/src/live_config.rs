@@ -3,13 +3,14 @@
 //! Law: called under the lock of the engine; so it does nothing that takes long, and never locks the engine.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use parking_lot::Mutex;
 use pbj_store::config::Config;
 use pbj_store::durable::SyncPolicy;
 
 use crate::doors::Doors;
-use crate::log_writer::LogDoor;
+use crate::log_growth::GrowthLimit;
 use crate::logging::Logging;
 use crate::mailbox::{OutputLimit, OutputLimits};
 use crate::oom_score::OomScore;
@@ -23,7 +24,10 @@ const CANNOT_BIND: &str = "Failed to bind to specified addresses.";
 
 /// Lets changes of the configuration reach these parts of the daemon.
 pub fn connect(shared: &Arc<Shared>, doors: Arc<Mutex<Doors>>, logging: Option<Logging>) {
-    let log = shared.log.clone();
+    let query_max = shared.lock().engine.config().size("client-query-buffer-limit");
+    shared.query_max.store(query_max, Ordering::Relaxed);
+    *shared.limits.lock() = output_limits(shared.lock().engine.config());
+    let log = Arc::clone(&shared.log);
     let mut oom_score = OomScore::default();
     if let Err(error) = oom_score.apply(shared.lock().engine.config()) {
         tracing::warn!(%error, "oom-score-adj cannot be set");
@@ -38,12 +42,15 @@ pub fn connect(shared: &Arc<Shared>, doors: Arc<Mutex<Doors>>, logging: Option<L
         }
         for name in names {
             match *name {
-                "appendfsync" => set_policy(log.as_deref(), config),
+                "appendfsync" => log.set_policy(SyncPolicy::named(config.text("appendfsync"))),
+                "auto-aof-rewrite-percentage" | "auto-aof-rewrite-min-size" => {
+                    log.growth.set_limit(GrowthLimit::of(config));
+                }
                 "loglevel" => logging.iter().for_each(|logging| logging.set_level(config.text("loglevel"))),
                 "client-query-buffer-limit" => {
                     if let Some(shared) = weak.upgrade() {
                         let max = config.size("client-query-buffer-limit");
-                        shared.query_max.store(max, std::sync::atomic::Ordering::Relaxed);
+                        shared.query_max.store(max, Ordering::Relaxed);
                     }
                 }
                 "client-output-buffer-limit" => {
@@ -74,12 +81,6 @@ fn set_oom_score(score: &mut OomScore, config: &Config, name: &'static str) -> R
             reason: "Failed to apply new oom_score_adj configuration, check server logs.".to_owned(),
         }
     })
-}
-
-fn set_policy(log: Option<&LogDoor>, config: &Config) {
-    if let Some(log) = log {
-        log.set_policy(SyncPolicy::named(config.text("appendfsync")));
-    }
 }
 
 /// The limits of `client-output-buffer-limit`.

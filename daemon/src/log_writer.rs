@@ -5,6 +5,9 @@
 //!   while writing waits for the disk. Then the thread `log` does. All frames that gather meanwhile share the next
 //!   write.
 //! - The thread `log` also syncs under `always`; the thread `log-sync` syncs once a second under `everysec`.
+//! - A rewrite cuts the stream: what comes behind the cut goes to the next increment, once everything before it is
+//!   synced. The thread `log` changes files; what is handed over meanwhile waits.
+//! - The door is there even if the log is off: it is closed then, and everything is as safe as it ever will be.
 //! - After the first error nothing is acknowledged any more: under `always` the process ends, because what is in memory
 //!   and what is on disk differ; otherwise the engine refuses writes.
 
@@ -17,10 +20,11 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
-use pbj_store::durable::{Disk, Log, Pace, SyncPolicy, Syncer};
+use pbj_store::durable::{Disk, LoadReport, Log, Pace, SyncPolicy, Syncer};
 
 use crate::clock::Clock;
 use crate::exit;
+use crate::log_growth::Growth;
 
 /// Buffers kept to be filled again.
 const SPARE_BUFFERS: usize = 4;
@@ -35,8 +39,8 @@ pub const SYNC_BUCKETS_US: [u64; 10] = [100, 250, 500, 1000, 2500, 5000, 10_000,
 pub struct LogStatus {
     /// Bytes of all files.
     pub size: u64,
-    /// Bytes of all files at start.
-    pub size_at_start: u64,
+    /// Bytes of all files when the log was opened or last rewritten.
+    pub base_size: u64,
     /// Bytes that wait to be written.
     pub pending: u64,
     /// Why nothing is written any more.
@@ -61,8 +65,17 @@ pub struct LogDoor {
     /// Offset up to which everything is safe: what the state says, to be read without its lock.
     safe: AtomicU64,
     always: AtomicBool,
-    size: AtomicU64,
-    size_at_start: u64,
+    open: AtomicBool,
+    /// How large it is, and whether it is too large.
+    pub growth: Growth,
+}
+
+/// Where the stream goes on in another file.
+struct Cut {
+    increment: String,
+    /// Frames behind it, and the offset behind those.
+    after: Vec<u8>,
+    end: u64,
 }
 
 struct State {
@@ -70,6 +83,11 @@ struct State {
     queue: Vec<u8>,
     /// The file; absent while somebody writes or syncs it.
     file: Option<LogFile>,
+    /// Syncs the file; absent while the thread `log-sync` does so.
+    syncer: Option<Box<dyn Syncer>>,
+    cut: Option<Cut>,
+    /// Everything is to be written and synced, and the file to be closed.
+    closing: bool,
     spare: Vec<Vec<u8>>,
     waiting: VecDeque<(u64, Waker)>,
     stopping: bool,
@@ -93,22 +111,19 @@ pub struct LogThreads {
 }
 
 impl LogDoor {
-    /// Starts the threads of an open log, whose stream begins at offset 0.
+    /// Starts the threads of a log that is closed.
     ///
     /// # Errors
-    /// The threads or the files cannot be had.
-    pub fn start(
-        mut disk: Box<dyn Disk>,
-        log: Log,
-        policy: SyncPolicy,
-    ) -> io::Result<(Arc<Self>, LogThreads)> {
-        let syncer = log.syncer(&mut *disk)?;
-        let (size, size_at_start) = (log.size(), log.size_at_start());
+    /// The threads cannot be had.
+    pub fn start(policy: SyncPolicy, growth: Growth) -> io::Result<(Arc<Self>, LogThreads)> {
         let door = Arc::new(Self {
             state: Mutex::new(State {
                 pace: Pace::new(policy),
                 queue: Vec::new(),
-                file: Some(LogFile { disk, log }),
+                file: None,
+                syncer: None,
+                cut: None,
+                closing: false,
                 spare: Vec::new(),
                 waiting: VecDeque::new(),
                 stopping: false,
@@ -121,19 +136,83 @@ impl LogDoor {
             work: Condvar::new(),
             sync_work: Condvar::new(),
             progress: Condvar::new(),
-            safe: AtomicU64::new(0),
-            always: AtomicBool::new(policy == SyncPolicy::Always),
-            size: AtomicU64::new(size),
-            size_at_start,
+            safe: AtomicU64::new(u64::MAX),
+            always: AtomicBool::new(false),
+            open: AtomicBool::new(false),
+            growth,
         });
         let writing = Arc::clone(&door);
         let syncing = Arc::clone(&door);
         let threads = vec![
             std::thread::Builder::new().name("log".into()).spawn(move || writing.write_loop())?,
-            std::thread::Builder::new().name("log-sync".into()).spawn(move || syncing.sync_loop(&*syncer))?,
+            std::thread::Builder::new().name("log-sync".into()).spawn(move || syncing.sync_loop())?,
         ];
         let threads = LogThreads { door: Arc::clone(&door), threads };
         Ok((door, threads))
+    }
+
+    /// Opens the door to a log, whose stream goes on at `offset`.
+    ///
+    /// # Errors
+    /// Its files cannot be had.
+    pub fn open(&self, mut disk: Box<dyn Disk>, log: Log, offset: u64) -> io::Result<()> {
+        let syncer = log.syncer(&mut *disk)?;
+        let mut state = self.state.lock();
+        if let Some(failure) = &state.failure {
+            return Err(io::Error::other(failure.clone()));
+        }
+        state.pace = Pace::starting_at(state.pace.policy(), offset);
+        let sizes = (log.size(), log.base_size());
+        state.file = Some(LogFile { disk, log });
+        state.syncer = Some(syncer);
+        state.closing = false;
+        self.open.store(true, Ordering::Release);
+        self.always.store(state.pace.policy() == SyncPolicy::Always, Ordering::Relaxed);
+        self.publish(&mut state);
+        drop(state);
+        self.growth.opened(sizes);
+        Ok(())
+    }
+
+    /// Takes note of what was found in the log when it was loaded, before anything is handed over.
+    pub fn loaded(&self, report: &LoadReport) {
+        if let Some(file) = &mut self.state.lock().file {
+            file.log.was_loaded(report);
+        }
+    }
+
+    /// Closes the door, after everything that was handed over is written and synced.
+    pub fn close(&self) {
+        let mut state = self.state.lock();
+        state.closing = true;
+        self.work.notify_all();
+        while self.is_open() && state.failure.is_none() {
+            self.progress.wait(&mut state);
+        }
+    }
+
+    /// Whether there is a log.
+    pub fn is_open(&self) -> bool {
+        self.open.load(Ordering::Acquire)
+    }
+
+    /// What is handed over from now on goes to this increment, which is empty.
+    pub fn cut(&self, increment: String) {
+        let mut state = self.state.lock();
+        let end = state.pace.submitted();
+        // Two cuts cannot follow each other so fast: a whole base is written in between.
+        debug_assert!(state.cut.is_none(), "one rewrite at a time");
+        state.cut = Some(Cut { increment, after: Vec::new(), end });
+        self.work.notify_one();
+    }
+
+    /// Waits on this thread until the cut is made; false if it never will be.
+    pub fn wait_cut(&self) -> bool {
+        let mut state = self.state.lock();
+        while state.cut.is_some() && state.failure.is_none() {
+            self.progress.wait(&mut state);
+        }
+        state.failure.is_none()
     }
 
     /// Says what happens at the first error, beside what happens here.
@@ -145,7 +224,7 @@ impl LogDoor {
     pub fn set_policy(&self, policy: SyncPolicy) {
         let mut state = self.state.lock();
         state.pace.set_policy(policy);
-        self.always.store(policy == SyncPolicy::Always, Ordering::Relaxed);
+        self.always.store(policy == SyncPolicy::Always && self.is_open(), Ordering::Relaxed);
         self.publish(&mut state);
         drop(state);
         self.work.notify_one();
@@ -165,6 +244,16 @@ impl LogDoor {
     /// Hands frames over, in the order of the stream; `end` is the offset behind them. [`Self::write`] has to follow.
     pub fn submit(&self, frames: Vec<u8>, end: u64) {
         let mut state = self.state.lock();
+        if !self.is_open() {
+            keep_spare(&mut state.spare, frames);
+            return;
+        }
+        if let Some(cut) = &mut state.cut {
+            cut.after.extend_from_slice(&frames);
+            cut.end = end;
+            keep_spare(&mut state.spare, frames);
+            return;
+        }
         if state.queue.is_empty() {
             let old = std::mem::replace(&mut state.queue, frames);
             keep_spare(&mut state.spare, old);
@@ -180,7 +269,10 @@ impl LogDoor {
         let mut state = self.state.lock();
         while !state.queue.is_empty() {
             let now_ms = Clock.now().mono_ms;
-            let quick = state.pace.policy() != SyncPolicy::Always && !state.pace.is_syncing();
+            let quick = state.pace.policy() != SyncPolicy::Always
+                && !state.pace.is_syncing()
+                && state.cut.is_none()
+                && !state.closing;
             if !quick || !state.pace.may_write(now_ms) {
                 self.work.notify_one();
                 return;
@@ -239,8 +331,8 @@ impl LogDoor {
     pub fn status(&self) -> LogStatus {
         let state = self.state.lock();
         LogStatus {
-            size: self.size.load(Ordering::Relaxed),
-            size_at_start: self.size_at_start,
+            size: self.growth.size(),
+            base_size: self.growth.base(),
             pending: state.pace.submitted() - state.pace.written(),
             failure: state.failure.clone(),
             delayed_syncs: state.delayed_syncs,
@@ -255,16 +347,17 @@ impl LogDoor {
         mut state: MutexGuard<'a, State>,
         mut file: LogFile,
     ) -> Option<MutexGuard<'a, State>> {
-        let frames = std::mem::take(&mut state.queue);
+        let mut frames = std::mem::take(&mut state.queue);
         let end = state.pace.submitted();
         drop(state);
-        let written = file.log.append(&mut *file.disk, &frames);
+        let before = file.log.size();
+        let written = file.log.append(&mut *file.disk, &mut frames);
         let mut state = self.state.lock();
         if let Err(error) = written {
             self.fail(state, &error);
             return None;
         }
-        self.size.store(file.log.size(), Ordering::Relaxed);
+        self.growth.grew(file.log.size() - before);
         state.file = Some(file);
         let was_clean = state.pace.written() == state.pace.synced();
         state.pace.wrote(end, Clock.now().mono_ms);
@@ -302,13 +395,17 @@ impl LogDoor {
                     }
                     state.file = Some(file);
                 }
-                Some(mut file) if state.stopping && state.queue.is_empty() && !state.pace.is_syncing() => {
-                    // The last word before the end: whatever the policy, nothing is left to chance.
-                    if let Err(error) = file.log.sync(&mut *file.disk) {
-                        tracing::error!(%error, "cannot sync the log at the end");
+                Some(file) if state.cut.is_some() && state.queue.is_empty() && !state.pace.is_syncing() => {
+                    match self.change_files(state, file) {
+                        Some(again) => state = again,
+                        None => return,
                     }
-                    return;
                 }
+                Some(file) if state.is_ending() => match self.end_file(state, file) {
+                    Some(again) => state = again,
+                    None => return,
+                },
+                None if state.stopping && !self.is_open() => return,
                 file => {
                     state.file = file;
                     let waits = state.pace.waits_for_disk(now_ms) && !state.queue.is_empty();
@@ -323,6 +420,54 @@ impl LogDoor {
                 }
             }
         }
+    }
+
+    /// Goes on in the increment behind the cut; `None` if that fails.
+    fn change_files<'a>(
+        &'a self,
+        mut state: MutexGuard<'a, State>,
+        mut file: LogFile,
+    ) -> Option<MutexGuard<'a, State>> {
+        let Some(increment) = state.cut.as_ref().map(|cut| cut.increment.clone()) else {
+            state.file = Some(file);
+            return Some(state);
+        };
+        let LogFile { disk, log } = &mut file;
+        let mut syncer = None;
+        let mut state = self.sync_with(state, || {
+            log.go_on_in(&mut **disk, increment)?;
+            syncer = Some(log.syncer(&mut **disk)?);
+            Ok(())
+        })?;
+        state.syncer = syncer;
+        state.file = Some(file);
+        if let Some(cut) = state.cut.take() {
+            state.queue = cut.after;
+            state.pace.submit(cut.end);
+        }
+        self.progress.notify_all();
+        Some(state)
+    }
+
+    /// The last word about a file: whatever the policy, nothing is left to chance. `None` if there is nothing more to
+    /// do.
+    fn end_file<'a>(
+        &'a self,
+        mut state: MutexGuard<'a, State>,
+        mut file: LogFile,
+    ) -> Option<MutexGuard<'a, State>> {
+        if let Err(error) = file.log.sync(&mut *file.disk) {
+            tracing::error!(%error, "cannot sync the log at its end");
+        }
+        self.open.store(false, Ordering::Release);
+        self.always.store(false, Ordering::Relaxed);
+        self.growth.closed();
+        state.pace = Pace::starting_at(state.pace.policy(), state.pace.written());
+        state.closing = false;
+        state.syncer = None;
+        self.publish(&mut state);
+        self.progress.notify_all();
+        (!state.stopping).then_some(state)
     }
 
     /// Syncs what is written; `None` if that fails.
@@ -351,7 +496,7 @@ impl LogDoor {
 
     /// Says how far everything is safe, and wakes those who waited for it.
     fn publish(&self, state: &mut State) {
-        let safe = state.pace.safe();
+        let safe = if self.is_open() { state.pace.safe() } else { u64::MAX };
         self.safe.store(safe, Ordering::Release);
         state.waiting.retain(|(offset, waker)| {
             if *offset <= safe {
@@ -362,7 +507,7 @@ impl LogDoor {
     }
 
     /// The thread `log-sync`.
-    fn sync_loop(&self, syncer: &dyn Syncer) {
+    fn sync_loop(&self) {
         let mut state = self.state.lock();
         loop {
             if state.stopping || state.failure.is_some() {
@@ -372,16 +517,22 @@ impl LogDoor {
             let due =
                 state.pace.sync_due_ms(now_ms).filter(|_| state.pace.policy() == SyncPolicy::EverySecond);
             match due {
-                Some(due) if due <= now_ms => match self.sync_with(state, || syncer.sync()) {
-                    Some(again) => {
-                        state = again;
-                        // What was handed over meanwhile waits for somebody to write it.
-                        if !state.queue.is_empty() || state.stopping {
-                            self.work.notify_one();
-                        }
+                Some(due) if due <= now_ms => {
+                    // It is absent only while the file is changed, which syncs as well.
+                    let Some(syncer) = state.syncer.take() else {
+                        self.sync_work.wait(&mut state);
+                        continue;
+                    };
+                    match self.sync_with(state, || syncer.sync()) {
+                        Some(again) => state = again,
+                        None => return,
                     }
-                    None => return,
-                },
+                    state.syncer = Some(syncer);
+                    // What was handed over meanwhile waits for somebody to write it.
+                    if !state.queue.is_empty() || state.stopping || state.closing || state.cut.is_some() {
+                        self.work.notify_one();
+                    }
+                }
                 Some(due) => {
                     self.sync_work.wait_for(&mut state, Duration::from_millis(due - now_ms));
                 }
@@ -405,13 +556,22 @@ impl LogDoor {
         let waiting = std::mem::take(&mut state.waiting);
         let act = state.on_failure.take();
         drop(state);
-        if let Some(act) = act {
-            act(text);
-        }
-        waiting.into_iter().for_each(|(_, waker)| waker.wake());
+        // Before the act, which may wait for somebody who waits here.
         self.work.notify_all();
         self.sync_work.notify_all();
         self.progress.notify_all();
+        waiting.into_iter().for_each(|(_, waker)| waker.wake());
+        if let Some(act) = act {
+            act(text);
+        }
+    }
+}
+
+impl State {
+    /// Whether the file is to be closed, and everything is written.
+    fn is_ending(&self) -> bool {
+        let ending = self.stopping || self.closing;
+        ending && self.queue.is_empty() && self.cut.is_none() && !self.pace.is_syncing()
     }
 }
 

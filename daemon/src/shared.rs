@@ -24,6 +24,7 @@ use crate::host::Traffic;
 use crate::log_writer::LogDoor;
 use crate::mailbox::{Mailbox, OutputLimits};
 use crate::migrate::Migrator;
+use crate::saver::{Job, Saver};
 use crate::{rewrite, users_file};
 
 /// The engine.
@@ -34,6 +35,16 @@ pub struct Core {
 
 /// How long the timer waits for the engine.
 const TIMER_PATIENCE: Duration = Duration::from_millis(20);
+
+/// What makes data last.
+pub struct Lasting {
+    /// The log; closed if it is off.
+    pub log: Arc<LogDoor>,
+    /// Who writes snapshots and rewrites the log.
+    pub saver: Arc<Saver>,
+    /// The data folder.
+    pub folder: PathBuf,
+}
 
 /// A registered connection.
 pub struct Connected {
@@ -56,8 +67,14 @@ pub struct Shared {
     pub busy: Arc<Busy>,
     /// The clock.
     pub clock: Clock,
-    /// The log, if it is on.
-    pub log: Option<Arc<LogDoor>>,
+    /// The log; closed if it is off.
+    pub log: Arc<LogDoor>,
+    /// Who writes snapshots and rewrites the log.
+    pub saver: Arc<Saver>,
+    /// The data folder.
+    folder: PathBuf,
+    /// A snapshot is to be written at the end, if there is anything new.
+    saves_at_end: AtomicBool,
     /// Counters of connections.
     pub traffic: Arc<Traffic>,
     /// Told when something is due earlier than known.
@@ -102,7 +119,7 @@ impl Shared {
     /// Shares an engine. What needs control is sent to `control`.
     pub fn new(
         engine: Engine,
-        log: Option<Arc<LogDoor>>,
+        lasting: Lasting,
         traffic: Arc<Traffic>,
         busy: Arc<Busy>,
         control: Controller,
@@ -113,7 +130,10 @@ impl Shared {
             mailboxes: Mutex::new(HashMap::new()),
             busy,
             clock: Clock,
-            log,
+            log: lasting.log,
+            saver: lasting.saver,
+            folder: lasting.folder,
+            saves_at_end: AtomicBool::new(false),
             traffic,
             timer: Notify::new(),
             armed_ms: AtomicU64::new(u64::MAX),
@@ -134,6 +154,20 @@ impl Shared {
     /// Puts it where all threads find it.
     pub fn share(self) -> Arc<Self> {
         Arc::new_cyclic(|myself| Self { myself: myself.clone(), ..self })
+    }
+
+    /// The data folder.
+    pub(crate) fn folder(&self) -> &std::path::Path {
+        &self.folder
+    }
+
+    /// Whether a snapshot is to be written at the end.
+    pub(crate) fn saves_at_end(&self) -> &AtomicBool {
+        &self.saves_at_end
+    }
+
+    pub(crate) fn set_saves_at_end(&self, saves: bool) {
+        self.saves_at_end.store(saves, Ordering::Relaxed);
     }
 
     /// Says how changes of the configuration reach the world.
@@ -264,7 +298,7 @@ impl Shared {
         executed.close |= mail.close;
         self.deliver(&mut core.engine);
         // Under `always` a reply also waits for what it has seen others write; otherwise only for its own writes.
-        let depends = executed.wrote || self.log.as_ref().is_some_and(|log| log.is_always());
+        let depends = executed.wrote || self.log.is_always();
         if !depends {
             executed.offset = 0;
         }
@@ -287,18 +321,22 @@ impl Shared {
 
     /// Hands the frames that gathered to the log; says whether it could. While a script runs for long it cannot.
     pub fn flush(&self) -> bool {
-        let Some(log) = &self.log else { return true };
         let locked =
             if self.busy.is_slow() { self.core.try_lock() } else { self.core.try_lock_for(TIMER_PATIENCE) };
         let Some(mut core) = locked else { return false };
-        if core.engine.has_frames() {
-            let frames = core.engine.fetch_frames(log.spare());
-            // Under the lock, so that frames of two threads cannot change places.
-            log.submit(frames, core.engine.offset());
-        }
+        self.submit_frames(&mut core.engine);
         drop(core);
-        log.write();
+        self.log.write();
         true
+    }
+
+    /// Hands the frames that gathered over. Under the lock of the engine, so that frames of two threads cannot change
+    /// places.
+    pub fn submit_frames(&self, engine: &mut Engine) {
+        if engine.has_frames() {
+            let frames = engine.fetch_frames(self.log.spare());
+            self.log.submit(frames, engine.offset());
+        }
     }
 
     fn note_deadline(&self, core: &Core) {
@@ -361,9 +399,26 @@ impl Shared {
             }
             Step::Panic => asked_for_panic(),
             Step::ReloadLog => self.reload_log(engine),
-            Step::Shutdown { force, .. } => {
-                self.control.ask(Control::Shutdown { force });
-                return; // The reply is the end of the connection.
+            Step::Shutdown { save, force, .. } => match self.save_before_end(engine, save, force) {
+                Ok(()) => {
+                    self.control.ask(Control::Shutdown { force, by_signal: false });
+                    return; // The reply is the end of the connection.
+                }
+                refused => refused,
+            },
+            Step::Save => self.save(engine),
+            Step::Reload { save, flush, merge } => self.reload_snapshot(engine, save, flush, merge),
+            Step::SaveInBackground { number } => {
+                self.saver.ask(Job::Save(number));
+                Ok(())
+            }
+            Step::RewriteLog { number } => {
+                self.saver.ask(Job::Rewrite(number));
+                Ok(())
+            }
+            Step::CancelSave => {
+                self.saver.nudge();
+                Ok(())
             }
             Step::Log(text) => {
                 tracing::warn!("DEBUG LOG: {text}");
@@ -404,7 +459,14 @@ impl Shared {
             tracing::warn!("the configuration stays as it is: '{name}': {reason}");
             engine.set_config(*before);
             format!("CONFIG SET failed (possibly related to argument '{name}') - {reason}")
-        })
+        })?;
+        if names.contains(&"appendonly") {
+            self.switch_log(engine);
+        }
+        if names.contains(&"rdb-key-save-delay") {
+            self.saver.nudge();
+        }
+        Ok(())
     }
 
     /// Changes the configuration, as CONFIG SET does.
@@ -419,12 +481,9 @@ impl Shared {
     }
 
     fn reload_log(&self, engine: &mut Engine) -> Result<(), String> {
-        let Some(log) = &self.log else { return Err("The append only file is off".to_owned()) };
-        if engine.has_frames() {
-            let frames = engine.fetch_frames(log.spare());
-            log.submit(frames, engine.offset());
-        }
-        if !log.wait_written(engine.offset()) {
+        // With the log off, what is there of it is loaded: a rewrite may have left one.
+        self.submit_frames(engine);
+        if self.log.is_open() && !self.log.wait_written(engine.offset()) {
             return Err("Error trying to load the AOF file, check the log for details".to_owned());
         }
         let mut reload = self.reload.lock();

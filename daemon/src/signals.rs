@@ -38,7 +38,7 @@ pub fn listen(controller: Controller) -> io::Result<()> {
             controller.ask(match signal {
                 SIGHUP => Control::Reload,
                 SIGUSR1 => Control::Report,
-                _ => Control::Shutdown { force: false },
+                _ => Control::Shutdown { force: false, by_signal: true },
             });
         }
     };

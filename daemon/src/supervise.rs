@@ -46,7 +46,7 @@ impl Supervisor {
         tracing::info!("ending: no new requests, the rest of the log is written");
         tell(self.notifier.stopping("Ending: writing the rest of the log"));
         daemon.stop();
-        tracing::info!("ended");
+        tracing::info!("ended: ready to exit, bye bye");
         Ok(())
     }
 
@@ -73,6 +73,11 @@ impl Supervisor {
         loop {
             tokio::select! {
                 control = daemon.controls.next() => match control {
+                    Some(Control::Shutdown { by_signal: true, .. }) => {
+                        if daemon.shared.may_end_by_signal() {
+                            return;
+                        }
+                    }
                     Some(Control::Shutdown { .. }) | None => return,
                     Some(Control::Reload) => self.reload(daemon),
                     Some(Control::Report) => self.report(daemon),
@@ -153,8 +158,8 @@ impl Supervisor {
             tracing::error!(%error, "the log file cannot be opened again");
         }
         tracing::info!("{}", status(daemon));
-        if let Some(log) = &daemon.shared.log {
-            let status = log.status();
+        if daemon.shared.log.is_open() {
+            let status = daemon.shared.log.status();
             tracing::info!(bytes = status.size, waiting = status.pending, "the log");
         }
     }

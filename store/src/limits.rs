@@ -69,3 +69,7 @@ pub const LOAD_INTERRUPTS_MAX: u32 = 2500;
 pub const NESTING_MAX: i32 = 2000;
 /// Deepest nesting of a reply that is read.
 pub const REPLY_DEPTH_MAX: usize = 32;
+/// Keys and buckets that one step of a walk over the keyspace looks at, before others get their turn.
+pub const WALK_VISITS_PER_PIECE: usize = 768;
+/// Bytes after which a step of such a walk ends, unless one value has more.
+pub const WALK_PIECE_BYTES: usize = 64 << 10;

@@ -8,8 +8,9 @@ use std::collections::VecDeque;
 use pbj_queue::Queues;
 use pbj_store::DatasetDigest;
 use pbj_store::config::Config;
-use pbj_store::durable::{Cut, LoadFault, Log, LogNames, Pace, SyncPolicy, Syncer};
+use pbj_store::durable::{Cut, LoadFault, Log, LogFiles, LogNames, Pace, Rewrite, SyncPolicy, Syncer};
 use pbj_store::engine::{ClientId, Engine, EngineOptions, NoHost, Output, Peer, Requests, Step};
+use pbj_store::rdb::{SnapshotHead, WalkId};
 use pbj_store::resp::request::{Batch, Parser, RequestLimits};
 use pbj_store::time::Now;
 
@@ -61,6 +62,23 @@ pub struct Answer {
     pub shutdown: bool,
 }
 
+/// A rewrite of the log on its way.
+enum Rewriting {
+    /// It was asked for.
+    Asked(u64),
+    /// The base is being written.
+    Written(u64, WalkId, Rewrite),
+    /// The base is whole.
+    Whole(u64, Rewrite),
+}
+
+/// Frames behind the instant of a rewrite, which wait for the next increment.
+struct LogCut {
+    increment: String,
+    after: Vec<u8>,
+    end: u64,
+}
+
 /// A running server.
 pub struct Server {
     /// The engine.
@@ -69,7 +87,9 @@ pub struct Server {
     pub loaded: (DatasetDigest, Option<Cut>),
     disk: FaultyDisk,
     log: Log,
-    log_file: String,
+    files: LogFiles,
+    rewriting: Option<Rewriting>,
+    cut: Option<LogCut>,
     syncer: Box<dyn Syncer>,
     pace: Pace,
     queue: Vec<u8>,
@@ -86,7 +106,7 @@ impl Server {
     pub fn start(disk: &FaultyDisk, now: Now, options: &ServerOptions) -> Result<Self, LoadFault> {
         let names = LogNames { folder: LOG_FOLDER.to_owned(), file: "appendonly.aof".to_owned() };
         let mut disk = disk.clone();
-        let (log, mut loader) = Log::open(&mut disk, &names)?;
+        let (files, mut log, mut loader) = LogFiles::open(&mut disk, &names, "dump.rdb")?;
         let mut engine = engine(now, options);
         engine.set_loading(true);
         #[cfg(debug_assertions)]
@@ -98,17 +118,19 @@ impl Server {
                 break report;
             }
         };
+        log.was_loaded(&report);
         let syncer = log.syncer(&mut disk)?;
         let loaded = (engine.digest(), report.cut);
         engine.set_feed_wanted(true);
         engine.loaded(now);
-        let log_file = newest_increment(&mut disk)?;
         let mut server = Self {
             engine,
             loaded,
             disk,
             log,
-            log_file,
+            files,
+            rewriting: None,
+            cut: None,
             syncer,
             pace: Pace::new(options.policy),
             queue: Vec::new(),
@@ -205,11 +227,19 @@ impl Server {
                 }
                 Ok(())
             }
-            Step::ReloadLog => self.reload(),
             Step::Migrate(_) => Err("there is no other server here".to_owned()),
-            Step::RewriteConfig { .. } | Step::SaveUsers | Step::LoadUsers => {
-                Err("there are no such files here".to_owned())
+            Step::RewriteLog { number } => {
+                self.rewriting = Some(Rewriting::Asked(*number));
+                Ok(())
             }
+            Step::ReloadLog => self.reload(),
+            Step::Save
+            | Step::Reload { .. }
+            | Step::SaveInBackground { .. }
+            | Step::CancelSave
+            | Step::RewriteConfig { .. }
+            | Step::SaveUsers
+            | Step::LoadUsers => Err("there are no such files here".to_owned()),
         }
     }
 
@@ -217,12 +247,16 @@ impl Server {
     fn reload(&mut self) -> Result<(), String> {
         let now = self.engine.now();
         self.submit();
-        while !self.queue.is_empty() {
+        while !self.queue.is_empty() || self.cut.is_some() {
+            if self.pace.is_syncing() {
+                self.sync_ends().map_err(|error| error.to_string())?;
+            }
             if self.write(now.mono_ms).is_err() {
                 return Err("cannot write the log".to_owned());
             }
         }
-        let (_, mut loader) = Log::open(&mut self.disk, &self.names).map_err(|fault| fault.to_string())?;
+        let mut loader =
+            LogFiles::load_again(&mut self.disk, &self.names).map_err(|fault| fault.to_string())?;
         self.engine.forget_data();
         while loader
             .step(&mut self.disk, &mut self.engine, now, false)
@@ -238,8 +272,16 @@ impl Server {
         if self.engine.has_frames() {
             let frames = self.engine.fetch_frames(Vec::new());
             self.stream.extend_from_slice(&frames);
-            self.queue.extend_from_slice(&frames);
-            self.pace.submit(self.engine.offset());
+            match &mut self.cut {
+                Some(cut) => {
+                    cut.after.extend_from_slice(&frames);
+                    cut.end = self.engine.offset();
+                }
+                None => {
+                    self.queue.extend_from_slice(&frames);
+                    self.pace.submit(self.engine.offset());
+                }
+            }
         }
     }
 
@@ -248,17 +290,139 @@ impl Server {
     /// # Errors
     /// The disk refuses. Under `always` the process has to end; otherwise writes are refused from now on.
     pub fn write(&mut self, mono_ms: u64) -> Result<bool, std::io::Error> {
+        if self.may_change_files() {
+            return self.change_files(mono_ms);
+        }
         if !self.pace.may_write(mono_ms) {
             return Ok(false);
         }
-        let frames = std::mem::take(&mut self.queue);
-        match self.log.append(&mut self.disk, &frames) {
+        let mut frames = std::mem::take(&mut self.queue);
+        match self.log.append(&mut self.disk, &mut frames) {
             Ok(()) => {
                 self.pace.wrote(self.pace.submitted(), mono_ms);
                 Ok(true)
             }
             Err(error) => self.fail(error),
         }
+    }
+
+    /// Goes on in the increment behind the cut.
+    fn change_files(&mut self, mono_ms: u64) -> Result<bool, std::io::Error> {
+        let Some(cut) = self.cut.take() else { return Ok(false) };
+        self.pace.sync_begins(mono_ms);
+        let changed = self.log.go_on_in(&mut self.disk, cut.increment.clone());
+        match changed.and_then(|()| self.log.syncer(&mut self.disk)) {
+            Ok(syncer) => {
+                self.pace.sync_ends();
+                self.syncer = syncer;
+                self.queue = cut.after;
+                self.pace.submit(cut.end);
+                Ok(true)
+            }
+            Err(error) => {
+                // It is never made.
+                self.cut = Some(cut);
+                self.fail(error)
+            }
+        }
+    }
+
+    /// Whether something can be written.
+    pub fn may_write(&self, mono_ms: u64) -> bool {
+        self.pace.may_write(mono_ms) || self.may_change_files()
+    }
+
+    fn may_change_files(&self) -> bool {
+        self.cut.is_some() && self.queue.is_empty() && !self.pace.is_syncing() && !self.pace.has_failed()
+    }
+
+    /// Whether something waits to be written.
+    pub fn wants_to_write(&self) -> bool {
+        self.pace.submitted() > self.pace.written() || self.cut.is_some()
+    }
+
+    /// The increment that frames handed over from now on go to.
+    pub fn increment(&self) -> &str {
+        self.cut.as_ref().map_or(self.log.current(), |cut| &cut.increment)
+    }
+
+    /// The log has grown: it is to be rewritten.
+    pub fn ask_rewrite(&mut self) {
+        self.engine.ask_rewrite();
+        self.deliver_outputs(&mut Answer::default());
+    }
+
+    /// Whether the log is being rewritten.
+    pub fn is_rewriting(&self) -> bool {
+        self.rewriting.is_some()
+    }
+
+    /// Takes one step of a rewrite; says whether one was finished.
+    ///
+    /// # Errors
+    /// The disk refuses; the log goes on as it was.
+    pub fn rewrite_on(&mut self, visits: usize) -> Result<bool, std::io::Error> {
+        let (number, end) = match self.rewriting.take() {
+            None => return Ok(false),
+            Some(Rewriting::Asked(number)) => {
+                if self.pace.has_failed() {
+                    (number, Ok(false))
+                } else {
+                    match self.files.begin_rewrite(&mut self.disk, true) {
+                        Ok(rewrite) => return Ok(self.instant(number, rewrite)),
+                        Err(error) => (number, Err(error)),
+                    }
+                }
+            }
+            Some(Rewriting::Written(number, walk, mut rewrite)) => {
+                let Some(piece) = self.engine.walk_on(walk, visits) else {
+                    panic!("nobody gives this walk up");
+                };
+                match rewrite.append(&mut self.disk, &piece.bytes) {
+                    Ok(()) => {
+                        self.rewriting = Some(if piece.is_last {
+                            Rewriting::Whole(number, rewrite)
+                        } else {
+                            Rewriting::Written(number, walk, rewrite)
+                        });
+                        return Ok(false);
+                    }
+                    Err(error) => {
+                        self.engine.end_walk(walk);
+                        self.files.abandon_rewrite(&mut self.disk, rewrite);
+                        (number, Err(error))
+                    }
+                }
+            }
+            Some(Rewriting::Whole(number, rewrite)) if self.pace.has_failed() => {
+                self.files.abandon_rewrite(&mut self.disk, rewrite);
+                (number, Ok(false))
+            }
+            // The base must not be named before everything behind it has its place.
+            Some(whole @ Rewriting::Whole(..)) if self.cut.is_some() => {
+                self.rewriting = Some(whole);
+                return Ok(false);
+            }
+            Some(Rewriting::Whole(number, rewrite)) => {
+                let finished = self.files.finish_rewrite(&mut self.disk, rewrite);
+                (number, finished.and_then(|_| self.files.remove_history(&mut self.disk)).map(|()| true))
+            }
+        };
+        self.engine.run_ended(self.engine.now(), number, matches!(end, Ok(true)));
+        end
+    }
+
+    /// The instant of a rewrite: what comes after it goes to the next increment.
+    fn instant(&mut self, number: u64, rewrite: Rewrite) -> bool {
+        assert!(self.engine.run_begins(number), "nobody gives a rewrite up");
+        let head = SnapshotHead { is_log_base: true, ..SnapshotHead::default() };
+        let walk = self.engine.begin_walk(&head).expect("nobody else walks");
+        self.submit();
+        let increment = rewrite.increment().to_owned();
+        self.cut = Some(LogCut { increment, after: Vec::new(), end: self.pace.submitted() });
+        self.engine.set_feed_wanted(true);
+        self.rewriting = Some(Rewriting::Written(number, walk, rewrite));
+        false
     }
 
     /// When the next sync is to begin.
@@ -268,7 +432,7 @@ impl Server {
 
     /// A sync begins; it covers what is written now.
     pub fn sync_begins(&mut self, mono_ms: u64) {
-        self.disk.sync_begins(&self.log_file);
+        self.disk.sync_begins(self.log.current());
         self.pace.sync_begins(mono_ms);
     }
 
@@ -333,8 +497,12 @@ impl Server {
     pub fn stop(&mut self) -> Result<(), std::io::Error> {
         self.submit();
         if !self.pace.has_failed() {
-            let frames = std::mem::take(&mut self.queue);
-            self.log.append(&mut self.disk, &frames)?;
+            let mut frames = std::mem::take(&mut self.queue);
+            self.log.append(&mut self.disk, &mut frames)?;
+            if let Some(mut cut) = self.cut.take() {
+                self.log.go_on_in(&mut self.disk, cut.increment)?;
+                self.log.append(&mut self.disk, &mut cut.after)?;
+            }
             self.log.sync(&mut self.disk)?;
         }
         Ok(())
@@ -365,12 +533,4 @@ pub fn engine(now: Now, options: &ServerOptions) -> Engine {
         host: Box::new(NoHost),
         now,
     })
-}
-
-fn newest_increment(disk: &mut FaultyDisk) -> Result<String, LoadFault> {
-    use pbj_store::durable::Disk;
-    let names = disk.list(LOG_FOLDER)?;
-    let number = |name: &String| name.split('.').rev().nth(2).and_then(|word| word.parse::<u64>().ok());
-    let newest = names.iter().filter(|name| name.ends_with(".incr.aof")).max_by_key(|name| number(name));
-    Ok(format!("{LOG_FOLDER}/{}", newest.cloned().unwrap_or_default()))
 }

@@ -82,6 +82,7 @@ fn step(world: &mut World) {
         weather.wall_back,
         weather.policy_changes,
         weather.flushes,
+        weather.rewrites,
         20,  // a census
         25,  // a tick too early
         30,  // a timer that comes late
@@ -118,15 +119,19 @@ fn step(world: &mut World) {
             world.configure(policy);
         }
         Some(9) => world.flush(),
-        Some(10) => world.census(),
-        Some(11) => world.tick_early(),
-        Some(12) => world.act_late(),
-        Some(13) => {
+        Some(10) => world.rewrite(),
+        Some(11) => world.census(),
+        Some(12) => world.tick_early(),
+        Some(13) => world.act_late(),
+        Some(14) => {
             let most = if world.rng.u8(..20) == 0 { 70_000 } else { world.weather.pause_max_ms };
             let ms = world.rng.u64(..=most);
             world.pass_ms(ms);
         }
         _ => world.act(),
+    }
+    if world.is_rewriting() && world.rng.bool() {
+        world.rewrite_on();
     }
     // Somebody notices that writes are refused, after a while.
     if world.has_failed() && world.rng.u8(..30) == 0 {

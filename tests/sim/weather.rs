@@ -35,6 +35,8 @@ pub struct Weather {
     pub policy_changes: u32,
     /// Somebody empties a database.
     pub flushes: u32,
+    /// The log is rewritten.
+    pub rewrites: u32,
     /// Longest pause between two steps, in milliseconds, most of the time.
     pub pause_max_ms: u64,
 }
@@ -46,7 +48,7 @@ impl Weather {
         let (kills, power_cuts, cuts_within) = (sometimes(50, 6), sometimes(60, 8), sometimes(30, 4));
         let (restarts, failing_syncs, full_disk) = (sometimes(40, 5), sometimes(15, 4), sometimes(15, 4));
         let (wall_forward, wall_back) = (sometimes(35, 12), sometimes(35, 12));
-        let (policy_changes, flushes) = (sometimes(30, 8), sometimes(15, 4));
+        let (policy_changes, flushes, rewrites) = (sometimes(30, 8), sometimes(15, 4), sometimes(60, 30));
         Self {
             policy: [SyncPolicy::Always, SyncPolicy::EverySecond, SyncPolicy::Never][rng.usize(..3)],
             kills,
@@ -61,6 +63,7 @@ impl Weather {
             wall_back,
             policy_changes,
             flushes,
+            rewrites,
             pause_max_ms: [20, 400, 5000][rng.usize(..3)],
         }
     }

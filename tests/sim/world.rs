@@ -68,6 +68,8 @@ pub struct World {
     began: Now,
     /// Where in the history the stream of this life begins.
     base: u64,
+    /// Increments of the log by path, and where in the history each begins.
+    increments: Vec<(String, u64)>,
     fed: usize,
     observed: Vec<(Moment, Event)>,
     acknowledged: Vec<Acknowledged>,
@@ -98,6 +100,8 @@ pub struct Tally {
     pub losses: u64,
     /// Censuses.
     pub censuses: u64,
+    /// Rewrites of the log that came to their end.
+    pub rewrites: u64,
     /// Deliveries of jobs.
     pub deliveries: u64,
 }
@@ -150,6 +154,7 @@ impl World {
             ..ServerOptions::default()
         };
         let server = Server::start(&disk, clock.now(), &options).expect("a start with nothing");
+        let increments = vec![(server.increment().to_owned(), 0)];
         let replica = Replica::new(clock.now(), &options);
         trace::note(clock.now().mono_ms, &format!("seed {seed}, {weather:?}"));
         let mut world = Self {
@@ -166,6 +171,7 @@ impl World {
             history: Vec::new(),
             began: clock.now(),
             base: 0,
+            increments,
             fed: 0,
             observed: Vec::new(),
             acknowledged: Vec::new(),

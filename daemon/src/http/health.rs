@@ -16,7 +16,7 @@ type Check = (&'static str, Result<(), String>);
 fn checks(shared: &Shared) -> Vec<Check> {
     let ending = shared.stop.is_cancelled();
     let loaded = shared.ready.load(Ordering::Relaxed) || ending;
-    let broken = shared.log.as_ref().and_then(|log| log.status().failure);
+    let broken = shared.log.status().failure;
     vec![
         ("loaded", if loaded { Ok(()) } else { Err("data is being loaded".to_owned()) }),
         ("log", broken.map_or(Ok(()), Err)),

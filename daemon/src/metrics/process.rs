@@ -49,14 +49,16 @@ fn write_process(out: &mut Families) {
 }
 
 fn write_log(out: &mut Families, shared: &Shared) {
-    out.gauge("redis_aof_enabled", "There is an append-only log.", shared.log.is_some());
-    let Some(log) = &shared.log else { return };
-    let status = log.status();
+    out.gauge("redis_aof_enabled", "There is an append-only log.", shared.log.is_open());
+    if !shared.log.is_open() {
+        return;
+    }
+    let status = shared.log.status();
     out.gauge("redis_aof_current_size_bytes", "Bytes of the log.", status.size);
     out.gauge(
         "redis_aof_base_size_bytes",
         "Bytes of the log when it was opened or rewritten.",
-        status.size_at_start,
+        status.base_size,
     );
     out.gauge(
         "redis_aof_last_write_status",

@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use pbj_store::config::Config;
-use pbj_store::engine::{CommandStats, DatabaseSize, Engine, Stats};
+use pbj_store::engine::{CommandStats, DatabaseSize, Engine, PersistenceFacts, Stats};
 use pbj_store::txn::DataCounters;
 
 use super::families::Families;
@@ -33,6 +33,7 @@ pub(super) struct Snapshot {
     patterns: usize,
     loading: bool,
     broken: bool,
+    persistence: PersistenceFacts,
     maxmemory: u64,
     maxclients: usize,
     uptime_ms: u64,
@@ -58,7 +59,8 @@ impl Snapshot {
             channels: engine.channel_count(),
             patterns: engine.pattern_count(),
             loading: engine.is_loading(),
-            broken: engine.broken().is_some(),
+            broken: engine.refuses_writes().is_some(),
+            persistence: engine.persistence_facts(),
             maxmemory: config.maxmemory(),
             maxclients: config.size("maxclients"),
             uptime_ms: engine.uptime_ms(),
@@ -67,7 +69,29 @@ impl Snapshot {
         }
     }
 
+    fn write_persistence(&self, out: &mut Families) {
+        let state = &self.persistence;
+        out.gauge("redis_rdb_changes_since_last_save", "Changes since the last snapshot.", state.changes);
+        out.gauge(
+            "redis_rdb_last_save_timestamp_seconds",
+            "When the last snapshot was written.",
+            state.last_save,
+        );
+        out.gauge("redis_rdb_bgsave_in_progress", "A snapshot is being written.", state.saving.is_some());
+        out.gauge("redis_rdb_last_bgsave_status", "The last snapshot succeeded.", state.saves.last_ok);
+        out.gauge("redis_aof_rewrite_in_progress", "The log is being rewritten.", state.rewriting.is_some());
+        out.gauge("redis_aof_rewrite_scheduled", "A rewrite of the log waits.", state.rewrite_scheduled);
+        out.gauge("redis_aof_last_bgrewrite_status", "The last rewrite succeeded.", state.rewrites.last_ok);
+        let mut ended =
+            out.counters("pbj_persistence_runs_total", "Snapshots and rewrites of the log that ended.");
+        for (runs, kind) in [(state.saves, "snapshot"), (state.rewrites, "rewrite")] {
+            ended.add(&[("kind", kind), ("outcome", "ok")], runs.succeeded);
+            ended.add(&[("kind", kind), ("outcome", "failed")], runs.failed);
+        }
+    }
+
     pub(super) fn write(&self, out: &mut Families, shared: &Shared) {
+        self.write_persistence(out);
         self.write_state(out);
         self.write_clients(out, shared);
         self.write_commands(out);

@@ -70,7 +70,7 @@ pub const CATEGORIES: &[(&str, u32)] = &[
     ("geo", 1 << 10),
     ("stream", 1 << 11),
     ("pubsub", 1 << 12),
-    ("admin", 1 << 13),
+    ("admin", ADMIN_CATEGORY),
     ("fast", 1 << 14),
     ("slow", 1 << 15),
     ("blocking", 1 << 16),
@@ -95,6 +95,8 @@ pub const LIST: u32 = 1 << 5;
 pub const HASH: u32 = 1 << 6;
 /// Works on strings.
 pub const STRING: u32 = 1 << 7;
+/// Is for administrators, although it does not do what only they may do.
+pub const ADMIN_CATEGORY: u32 = 1 << 13;
 /// Can do harm.
 pub const DANGEROUS: u32 = 1 << 17;
 /// Works on the connection.

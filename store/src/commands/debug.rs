@@ -79,9 +79,6 @@ fn debug(engine: &mut Engine, client: ClientId, mut args: Args<'_>, reply: &mut 
         (b"object", 1..=2) => object(engine, client, args, reply),
         (b"populate", 1..=3) => populate(engine, client, args, reply),
         (b"loadaof", 0) => {
-            if !engine.config().flag("appendonly") {
-                return Err(Fault::other("The append only file is off"));
-            }
             if engine.session_mut(client)?.in_exec {
                 return Err(Fault::other("DEBUG LOADAOF is not possible inside a transaction"));
             }

@@ -116,6 +116,11 @@ fn clients(engine: &Engine, _facts: &Facts, text: &mut String) {
     }
 }
 
+/// How much of `b` is `a`.
+fn part(a: u64, b: u64) -> f64 {
+    if b == 0 { 0.0 } else { a as f64 / b as f64 }
+}
+
 /// Bytes as a human reads them, in the form of Redis.
 fn human(bytes: u64) -> String {
     let units = [(1 << 40, "T"), (1 << 30, "G"), (1 << 20, "M"), (1 << 10, "K")];
@@ -132,7 +137,6 @@ fn memory(engine: &Engine, facts: &Facts, text: &mut String) {
     let overhead: usize = databases.map(|database| database.overhead()).sum();
     let buffers: usize = engine.sessions.values().map(Session::footprint).sum();
     let maxmemory = engine.config().maxmemory();
-    let part = |a: u64, b: u64| if b == 0 { 0.0 } else { a as f64 / b as f64 };
     let peak = facts.memory_peak.max(used);
     let dataset = used.saturating_sub((overhead + buffers) as u64);
     // A script that asks sees what there was when nobody had asked yet.
@@ -199,24 +203,44 @@ fn memory(engine: &Engine, facts: &Facts, text: &mut String) {
 }
 
 fn persistence(engine: &Engine, facts: &Facts, text: &mut String) {
+    let state = engine.persistence_facts();
+    let status = |ok: bool| if ok { "ok" } else { "err" };
+    let seconds = |known: Option<u64>| known.map_or(-1, |seconds| seconds as i64);
+    let (keys_done, keys_total) = engine.walk_progress().unwrap_or_default();
     lines! { text,
         "loading": u8::from(engine.is_loading()),
         "async_loading": 0,
-        "rdb_changes_since_last_save": engine.data.dirty,
-        "rdb_bgsave_in_progress": 0,
-        "rdb_last_save_time": engine.last_save,
-        "rdb_last_bgsave_status": "ok",
-        "aof_enabled": u8::from(facts.log.is_some()),
-        "aof_rewrite_in_progress": 0,
-        "aof_rewrite_scheduled": 0,
-        "aof_last_bgrewrite_status": "ok",
-        "aof_last_write_status": if facts.log.as_ref().is_none_or(|log| log.last_write_ok) { "ok" } else { "err" },
+        "current_cow_peak": 0,
+        "current_cow_size": 0,
+        "current_cow_size_age": 0,
+        "current_fork_perc": format_args!("{:.2}", part(keys_done, keys_total) * 100.0),
+        "current_save_keys_processed": keys_done,
+        "current_save_keys_total": keys_total,
+        "rdb_changes_since_last_save": state.changes,
+        "rdb_bgsave_in_progress": u8::from(state.saving.is_some()),
+        "rdb_last_save_time": state.last_save,
+        "rdb_last_bgsave_status": status(state.saves.last_ok),
+        "rdb_last_bgsave_time_sec": seconds(state.saves.last_seconds),
+        "rdb_current_bgsave_time_sec": seconds(state.saving),
+        "rdb_saves": state.saves.succeeded,
+        "rdb_last_cow_size": 0,
+        "rdb_last_load_keys_expired": state.loaded.1,
+        "rdb_last_load_keys_loaded": state.loaded.0,
+        "aof_enabled": u8::from(engine.config().flag("appendonly")),
+        "aof_rewrite_in_progress": u8::from(state.rewriting.is_some()),
+        "aof_rewrite_scheduled": u8::from(state.rewrite_scheduled),
+        "aof_last_rewrite_time_sec": seconds(state.rewrites.last_seconds),
+        "aof_current_rewrite_time_sec": seconds(state.rewriting),
+        "aof_last_bgrewrite_status": status(state.rewrites.last_ok),
+        "aof_rewrites": state.rewrites.succeeded,
+        "aof_last_write_status": status(facts.log.as_ref().is_none_or(|log| log.last_write_ok)),
+        "aof_last_cow_size": 0,
     }
     if let Some(log) = &facts.log {
         lines! { text,
             "aof_current_size": log.current_size,
             "aof_base_size": log.base_size,
-            "aof_pending_rewrite": 0,
+            "aof_pending_rewrite": u8::from(state.rewrite_scheduled),
             "aof_buffer_length": log.pending,
             "aof_pending_bio_fsync": 0,
             "aof_delayed_fsync": log.delayed_fsync,

@@ -421,6 +421,7 @@ fn flushall(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run
     let removed: usize = (0..txn.db_count()).map(|db| txn.flush(db)).sum();
     count_lazy(txn, later, removed);
     txn.changed_more(removed.max(1));
+    txn.all_is_emptied();
     reply.ok();
     Ok(Outcome::Done)
 }

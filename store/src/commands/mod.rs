@@ -34,6 +34,7 @@ mod migrate;
 mod module;
 mod multi;
 mod object;
+mod persistence;
 mod prelude;
 mod pubsub;
 mod ranges;
@@ -108,6 +109,7 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Command> {
         debug::ROWS,
         info::ROWS,
         server::ROWS,
+        persistence::ROWS,
         script::ROWS,
         function::ROWS,
         slowlog::ROWS,

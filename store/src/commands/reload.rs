@@ -1,7 +1,7 @@
 //! DEBUG RELOAD: all data as a snapshot and back.
 
 use super::prelude::*;
-use crate::engine::{ClientId, Engine};
+use crate::engine::{ClientId, Engine, Step};
 use crate::limits::RELOAD_KEPT_MAX;
 use crate::rdb::{LoadOptions, SnapshotHead, SnapshotLoader};
 
@@ -9,7 +9,7 @@ use crate::rdb::{LoadOptions, SnapshotHead, SnapshotLoader};
 /// be kept.
 pub(super) fn reload(
     engine: &mut Engine,
-    _client: ClientId,
+    client: ClientId,
     mut args: Args<'_>,
     reply: &mut Reply<'_>,
 ) -> Run {
@@ -26,6 +26,9 @@ pub(super) fn reload(
                 ));
             }
         }
+    }
+    if engine.host.has_files() {
+        return engine.hold(client, Step::Reload { save, flush, merge }, reply);
     }
     let snapshot = if save { save_all(engine) } else { std::mem::take(&mut engine.kept_snapshot) };
     if snapshot.is_empty() {

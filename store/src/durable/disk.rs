@@ -43,6 +43,9 @@ pub trait Disk: Send {
     /// The file cannot be cut.
     fn truncate(&mut self, name: &str, len: u64) -> io::Result<()>;
 
+    /// Nobody appends to a file any more, for now: what was held open for that may be given back.
+    fn close(&mut self, _name: &str) {}
+
     /// Puts a file in the place of another; survives a power cut once the folder is synced.
     ///
     /// # Errors

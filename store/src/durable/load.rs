@@ -10,16 +10,12 @@ use std::io;
 use super::disk::Disk;
 use super::log::LogNames;
 use super::manifest::{FileKind, Manifest, ManifestFault};
+use super::read::{CHUNK, Read, Reader};
+use super::seal::Unsealed;
+use super::snapshot::{SnapshotInput, begins_as_snapshot};
 use crate::engine::{Engine, ReplayFault};
-use crate::number::parse_i64;
+use crate::rdb::{LoadOptions, LoadedSnapshot, SnapshotFault};
 use crate::time::Now;
-
-/// Bytes read at once.
-const CHUNK: usize = 1 << 18;
-/// Longest line of a log: an annotation, or a length.
-const LINE_MAX: usize = 64 * 1024;
-/// Longest argument that is believed, in bytes.
-const ARGUMENT_MAX: i64 = 1 << 32;
 
 /// Why a log cannot be loaded.
 #[derive(Debug)]
@@ -38,10 +34,12 @@ pub enum LoadFault {
         /// Its path.
         file: String,
     },
-    /// A snapshot as base, which this version does not read.
+    /// A snapshot that cannot be read.
     Snapshot {
         /// Its path.
         file: String,
+        /// Where and why.
+        fault: SnapshotFault,
     },
     /// Something that is not a log.
     Damaged {
@@ -51,6 +49,15 @@ pub enum LoadFault {
         offset: u64,
         /// What was expected.
         reason: &'static str,
+    },
+    /// A seal says that the bytes before it are not those that were written.
+    Changed {
+        /// The path of the file.
+        file: String,
+        /// Where the bytes begin that the seal covers.
+        from: u64,
+        /// Where the seal begins.
+        to: u64,
     },
     /// The last file ends within a unit, and the configuration forbids to cut it.
     Torn(Cut),
@@ -79,11 +86,16 @@ impl fmt::Display for LoadFault {
             Self::Io(error) => write!(out, "cannot read the log: {error}"),
             Self::Manifest { file, fault } => write!(out, "{file}: {fault}"),
             Self::Missing { file } => write!(out, "{file} is named in the manifest but is not there"),
-            Self::Snapshot { file } => write!(out, "{file} is a snapshot, which this version cannot load"),
+            Self::Snapshot { file, fault } => write!(out, "{file}: {fault}"),
             Self::Damaged { file, offset, reason } => write!(
                 out,
                 "{file} is damaged at offset {offset}: {reason}. Make a copy of the folder, then look at that place; \
                  'redis-check-aof --fix' cuts everything from there on"
+            ),
+            Self::Changed { file, from, to } => write!(
+                out,
+                "{file} was changed between offsets {from} and {to}: the checksum behind them is another one. Make a \
+                 copy of the folder, then take these bytes from a replica or a backup, or cut the file at {from}"
             ),
             Self::Torn(cut) => write!(
                 out,
@@ -127,6 +139,10 @@ pub struct LoadReport {
     pub commands: u64,
     /// What was cut off.
     pub cut: Option<Cut>,
+    /// What the base came to, if it is a snapshot.
+    pub snapshot: Option<LoadedSnapshot>,
+    /// Bytes at the end of the newest increment that no seal covers.
+    pub unsealed: Unsealed,
 }
 
 /// How far a load is.
@@ -151,6 +167,10 @@ pub struct Loader {
     unit: Option<Vec<Vec<Vec<u8>>>>,
     /// Where the unit that is being read begins.
     unit_start: u64,
+    /// What is not sealed before it.
+    unsealed_before: Unsealed,
+    /// The snapshot that is being read.
+    snapshot: Option<SnapshotInput>,
 }
 
 struct Pending {
@@ -158,7 +178,13 @@ struct Pending {
     /// Bytes up to the last one that is not zero.
     meaningful: u64,
     size: u64,
+    /// It begins as a snapshot, which was not read yet.
+    snapshot: bool,
+    is_increment: bool,
 }
+
+/// Keys past their date are loaded too: the log says what became of them.
+const BASE: LoadOptions = LoadOptions { keep_expired: true, replace: false, stated: false };
 
 impl Loader {
     pub(super) fn new(disk: &mut dyn Disk, names: &LogNames, manifest: &Manifest) -> Result<Self, LoadFault> {
@@ -167,7 +193,9 @@ impl Loader {
             let path = names.path(&file.name);
             let Some(size) = disk.size(&path)? else { return Err(LoadFault::Missing { file: path }) };
             let meaningful = without_trailing_zeros(disk, &path, size)?;
-            files.push(Pending { path, meaningful, size });
+            let snapshot = begins_as_snapshot(disk, &path)?;
+            let is_increment = file.kind == FileKind::Increment;
+            files.push(Pending { path, meaningful, size, snapshot, is_increment });
         }
         let total = files.iter().map(|file| file.size).sum();
         Ok(Self {
@@ -179,12 +207,15 @@ impl Loader {
             report: LoadReport::default(),
             unit: None,
             unit_start: 0,
+            unsealed_before: Unsealed::default(),
+            snapshot: None,
         })
     }
 
     /// How far the load is.
     pub fn progress(&self) -> Progress {
-        Progress { done: (self.done + self.reader.offset()).min(self.total), total: self.total }
+        let within = self.snapshot.as_ref().map_or(self.reader.offset(), SnapshotInput::offset);
+        Progress { done: (self.done + within).min(self.total), total: self.total }
     }
 
     /// Repeats some commands; returns the report when everything is loaded. A torn end is cut if `may_cut`.
@@ -202,13 +233,22 @@ impl Loader {
             let Some(file) = self.files.get(self.at) else {
                 return Ok(Some(std::mem::take(&mut self.report)));
             };
+            if file.snapshot {
+                self.load_snapshot(disk, engine, now)?;
+                return Ok(None);
+            }
             let start = self.reader.offset();
             if self.unit.is_none() {
                 self.unit_start = start;
+                self.unsealed_before = self.reader.unsealed();
             }
             match self.reader.command(disk, &file.path, file.meaningful)? {
                 Read::Command(args) => self.take(engine, now, args)?,
                 Read::Annotation => {}
+                Read::Broken(covered) => {
+                    let file = file.path.clone();
+                    return Err(LoadFault::Changed { file, from: start - covered.min(start), to: start });
+                }
                 Read::End if self.unit.is_none() && file.meaningful == file.size => self.next_file(),
                 Read::End | Read::Incomplete => self.cut(disk, may_cut)?,
                 Read::Damaged(reason) => {
@@ -223,8 +263,32 @@ impl Loader {
         Ok(None)
     }
 
+    /// Loads a piece of the snapshot that the file at hand begins with. Commands may follow it.
+    fn load_snapshot(&mut self, disk: &mut dyn Disk, engine: &mut Engine, now: Now) -> Result<(), LoadFault> {
+        let file = &mut self.files[self.at];
+        let mut input = match self.snapshot.take() {
+            Some(input) => input,
+            None => SnapshotInput::new(engine, &file.path, file.size, BASE),
+        };
+        match input.step(disk, engine, now)? {
+            None => self.snapshot = Some(input),
+            Some((loaded, end)) => {
+                self.report.snapshot = Some(loaded);
+                file.snapshot = false;
+                // A snapshot may end with zeros.
+                file.meaningful = file.meaningful.max(end);
+                self.reader = Reader::starting_at(end);
+            }
+        }
+        Ok(())
+    }
+
     fn next_file(&mut self) {
-        self.done += self.files[self.at].size;
+        let file = &self.files[self.at];
+        self.done += file.size;
+        if file.is_increment {
+            self.report.unsealed = self.unsealed_before;
+        }
         self.at += 1;
         self.reader = Reader::default();
     }
@@ -264,7 +328,8 @@ impl Loader {
         let file = &self.files[self.at];
         let bytes = file.size - self.unit_start;
         let cut = Cut { file: file.path.clone(), offset: self.unit_start, bytes };
-        if self.at + 1 < self.files.len() {
+        // An empty file was made ready for what comes after a rewrite, which did not begin.
+        if self.files[self.at + 1..].iter().any(|later| later.size > 0) {
             return Err(LoadFault::TornBeforeLast(cut));
         }
         if !may_cut {
@@ -298,159 +363,4 @@ fn without_trailing_zeros(disk: &mut dyn Disk, path: &str, size: u64) -> io::Res
         end = start;
     }
     Ok(0)
-}
-
-/// What the reader found.
-enum Read {
-    Command(Vec<Vec<u8>>),
-    /// A line that begins with `#`.
-    Annotation,
-    /// Nothing more.
-    End,
-    /// The file ends within a command.
-    Incomplete,
-    Damaged(&'static str),
-}
-
-/// Reads commands of one file, strictly: this is what we wrote, not what a client typed.
-#[derive(Default)]
-struct Reader {
-    buffer: Vec<u8>,
-    /// Where in the buffer the next command begins.
-    at: usize,
-    /// Where in the file the buffer begins.
-    base: u64,
-}
-
-/// Why a part of a command could not be read.
-enum Part {
-    Incomplete,
-    Damaged(&'static str),
-    Io(io::Error),
-}
-
-impl From<io::Error> for Part {
-    fn from(error: io::Error) -> Self {
-        Self::Io(error)
-    }
-}
-
-impl Reader {
-    fn offset(&self) -> u64 {
-        self.base + self.at as u64
-    }
-
-    fn command(&mut self, disk: &mut dyn Disk, path: &str, end: u64) -> io::Result<Read> {
-        if self.offset() >= end {
-            return Ok(Read::End);
-        }
-        if self.at > CHUNK {
-            self.buffer.drain(..self.at);
-            self.base += self.at as u64;
-            self.at = 0;
-        }
-        let mut cursor = Cursor { reader: self, disk, path, end, ahead: 0 };
-        let read = cursor.read();
-        let ahead = cursor.ahead;
-        match read {
-            Ok(read) => {
-                self.at += ahead;
-                Ok(read)
-            }
-            Err(Part::Incomplete) => Ok(Read::Incomplete),
-            Err(Part::Damaged(reason)) => Ok(Read::Damaged(reason)),
-            Err(Part::Io(error)) => Err(error),
-        }
-    }
-}
-
-struct Cursor<'a> {
-    reader: &'a mut Reader,
-    disk: &'a mut dyn Disk,
-    path: &'a str,
-    end: u64,
-    /// Bytes read of the command.
-    ahead: usize,
-}
-
-impl Cursor<'_> {
-    /// Makes at least `count` bytes behind what was read available.
-    fn fill(&mut self, count: usize) -> Result<(), Part> {
-        let wanted = self.reader.at + self.ahead + count;
-        while self.reader.buffer.len() < wanted {
-            let offset = self.reader.base + self.reader.buffer.len() as u64;
-            let left = self.end.saturating_sub(offset) as usize;
-            if left == 0 {
-                return Err(Part::Incomplete);
-            }
-            let len = self.reader.buffer.len();
-            let more = left.min(CHUNK.max(wanted - len));
-            self.reader.buffer.resize(len + more, 0);
-            let read = self.disk.read_at(self.path, offset, &mut self.reader.buffer[len..])?;
-            self.reader.buffer.truncate(len + read);
-            if read == 0 {
-                return Err(Part::Incomplete);
-            }
-        }
-        Ok(())
-    }
-
-    fn rest(&self) -> &[u8] {
-        &self.reader.buffer[self.reader.at + self.ahead..]
-    }
-
-    /// The next line, without its end.
-    fn line(&mut self) -> Result<Vec<u8>, Part> {
-        let mut searched = 0;
-        loop {
-            if let Some(found) = self.rest()[searched..].iter().position(|&byte| byte == b'\n') {
-                let line = self.rest()[..searched + found].to_vec();
-                self.ahead += line.len() + 1;
-                let stripped =
-                    line.strip_suffix(b"\r").ok_or(Part::Damaged("a line must end with CR and LF"))?;
-                return Ok(stripped.to_vec());
-            }
-            searched = self.rest().len();
-            if searched > LINE_MAX {
-                return Err(Part::Damaged("a line has no end"));
-            }
-            self.fill(searched + 1)?;
-        }
-    }
-
-    fn number(&mut self, kind: u8, reason: &'static str) -> Result<i64, Part> {
-        self.fill(1)?;
-        if self.rest()[0] != kind {
-            return Err(Part::Damaged(reason));
-        }
-        let line = self.line()?;
-        parse_i64(&line[1..]).ok_or(Part::Damaged("a length must be a number"))
-    }
-
-    fn read(&mut self) -> Result<Read, Part> {
-        self.fill(1)?;
-        if self.rest()[0] == b'#' {
-            self.line()?;
-            return Ok(Read::Annotation);
-        }
-        let count = self.number(b'*', "a command must begin with *")?;
-        if !(1..=i64::from(i32::MAX)).contains(&count) {
-            return Err(Part::Damaged("a command must have at least one argument"));
-        }
-        let mut args = Vec::new();
-        for _ in 0..count {
-            let len = self.number(b'$', "an argument must begin with $")?;
-            if !(0..=ARGUMENT_MAX).contains(&len) {
-                return Err(Part::Damaged("an argument is too long"));
-            }
-            let len = len as usize;
-            self.fill(len + 2)?;
-            if &self.rest()[len..len + 2] != b"\r\n" {
-                return Err(Part::Damaged("an argument must end with CR and LF"));
-            }
-            args.push(self.rest()[..len].to_vec());
-            self.ahead += len + 2;
-        }
-        Ok(Read::Command(args))
-    }
 }

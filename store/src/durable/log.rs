@@ -1,10 +1,13 @@
-//! The log: opening it, and appending to its newest increment.
+//! The log: its files, and appending to the newest of them.
 
 use std::io;
 
 use super::disk::{Disk, Syncer, read_small, replace_small};
-use super::load::{LoadFault, Loader};
+use super::load::{LoadFault, LoadReport, Loader};
 use super::manifest::{FileKind, MANIFEST_MAX, Manifest, ManifestFile};
+use super::read::CHUNK;
+use super::seal::Unsealed;
+use super::snapshot::SnapshotOutput;
 
 /// How the files of a log are called.
 #[derive(Clone, Debug)]
@@ -20,6 +23,10 @@ impl LogNames {
         format!("{}/{}.manifest", self.folder, self.file)
     }
 
+    pub(super) fn base(&self, sequence: u64) -> String {
+        format!("{}.{sequence}.base.rdb", self.file)
+    }
+
     fn increment(&self, sequence: u64) -> String {
         format!("{}.{sequence}.incr.aof", self.file)
     }
@@ -30,50 +37,105 @@ impl LogNames {
     }
 }
 
-/// A log that is open for appending.
+/// The newest increment of a log, open for appending.
 pub struct Log {
-    names: LogNames,
-    manifest: Manifest,
-    /// Path of the increment that is appended to.
+    /// Its path.
     current: String,
     /// Bytes of all files.
     size: u64,
-    /// Bytes of all files when the log was opened.
-    size_at_start: u64,
+    /// Bytes of all files when the log was opened or rewritten.
+    base_size: u64,
+    /// Whether every append ends with a seal.
+    seals: bool,
+    /// What the next seal covers beside its own append.
+    unsealed: Unsealed,
 }
 
-impl Log {
-    /// Finds the log of a data folder, or makes a new one; [`Loader`] reads what is in it.
+/// The files of a log: what the manifest names.
+pub struct LogFiles {
+    pub(super) names: LogNames,
+    pub(super) manifest: Manifest,
+}
+
+impl LogFiles {
+    /// Finds the log of a data folder, or makes a new one; [`Loader`] reads what is in it. A new one begins with the
+    /// snapshot of this name, if there is one.
     ///
     /// # Errors
     /// The storage fails, or what is there cannot be a log.
-    pub fn open(disk: &mut dyn Disk, names: &LogNames) -> Result<(Self, Loader), LoadFault> {
-        let manifest = Self::find(disk, names)?;
+    pub fn open(
+        disk: &mut dyn Disk,
+        names: &LogNames,
+        snapshot: &str,
+    ) -> Result<(Self, Log, Loader), LoadFault> {
+        let manifest = match Self::read(disk, names)? {
+            Some(manifest) => manifest,
+            None => Self::begin(disk, names, snapshot)?,
+        };
         let loader = Loader::new(disk, names, &manifest)?;
+        let mut files = Self { names: names.clone(), manifest };
+        // What a process before wrote may not be on disk yet. Whoever reads it now relies on it, and nothing may be in
+        // an increment whose predecessor could lose its end.
+        for file in files.manifest.increments() {
+            let path = names.path(&file.name);
+            disk.sync(&path)?;
+            disk.close(&path);
+        }
         let mut size = 0;
-        for file in &manifest.files {
+        for file in files.manifest.files.iter().filter(|file| file.kind != FileKind::History) {
             size += disk.size(&names.path(&file.name))?.unwrap_or(0);
         }
-        let current = match manifest.increments().last() {
-            Some(file) => names.path(&file.name),
-            None => String::new(),
+        let newest = files.manifest.increments().last().map(|file| names.path(&file.name));
+        let current = match newest {
+            Some(current) => current,
+            None => {
+                let current = files.add_increment(disk)?;
+                files.write_manifest(disk)?;
+                current
+            }
         };
-        let mut log = Self { names: names.clone(), manifest, current, size, size_at_start: size };
-        if log.current.is_empty() {
-            log.start_increment(disk)?;
-        } else {
-            // What a process before wrote may not be on disk yet. Whoever reads it now relies on it.
-            log.sync(disk)?;
-        }
-        Ok((log, loader))
+        files.remove_history(disk)?;
+        Ok((files, Log::new(current, size), loader))
     }
 
-    fn find(disk: &mut dyn Disk, names: &LogNames) -> Result<Manifest, LoadFault> {
+    /// Reads the log of a data folder again, while it is being written.
+    ///
+    /// # Errors
+    /// The storage fails, or what is there is no log.
+    pub fn load_again(disk: &mut dyn Disk, names: &LogNames) -> Result<Loader, LoadFault> {
+        let missing = || LoadFault::Missing { file: names.manifest() };
+        let manifest = Self::read(disk, names)?.ok_or_else(missing)?;
+        Loader::new(disk, names, &manifest)
+    }
+
+    /// The files of a log that is about to begin with a rewrite. What is there of an older one is replaced with it.
+    ///
+    /// # Errors
+    /// The storage fails, or what is there of an older one makes no sense.
+    pub fn replace(disk: &mut dyn Disk, names: &LogNames) -> Result<Self, LoadFault> {
+        let manifest = match Self::read(disk, names)? {
+            Some(manifest) => manifest,
+            None => {
+                disk.create_folder(&names.folder)?;
+                disk.sync_folder("")?;
+                Manifest::default()
+            }
+        };
+        Ok(Self { names: names.clone(), manifest })
+    }
+
+    fn read(disk: &mut dyn Disk, names: &LogNames) -> Result<Option<Manifest>, LoadFault> {
         let path = names.manifest();
-        if disk.size(&path)?.is_some() {
-            let text = read_small(disk, &path, MANIFEST_MAX)?;
-            return Manifest::parse(&text).map_err(|fault| LoadFault::Manifest { file: path, fault });
+        if disk.size(&path)?.is_none() {
+            return Ok(None);
         }
+        let text = read_small(disk, &path, MANIFEST_MAX)?;
+        let manifest = Manifest::parse(&text);
+        manifest.map(Some).map_err(|fault| LoadFault::Manifest { file: path, fault })
+    }
+
+    /// A manifest for a log that is not there yet: nothing is in it, or what was there before logs had one.
+    fn begin(disk: &mut dyn Disk, names: &LogNames, snapshot: &str) -> Result<Manifest, LoadFault> {
         disk.create_folder(&names.folder)?;
         disk.sync_folder("")?;
         let mut manifest = Manifest::default();
@@ -82,26 +144,106 @@ impl Log {
             manifest.files.push(ManifestFile { name: names.file.clone(), sequence: 1, kind: FileKind::Base });
             disk.rename(&names.file, &names.path(&names.file))?;
             disk.sync_folder("")?;
+        } else if !snapshot.is_empty() && disk.size(snapshot)?.is_some() {
+            // Redis would begin with nothing here, and forget the snapshot.
+            let base = ManifestFile { name: names.base(1), sequence: 1, kind: FileKind::Base };
+            let output = SnapshotOutput::create(disk, &names.folder, &base.name, "temp-")?;
+            copy(disk, snapshot, output)?;
+            manifest.files.push(base);
         }
         Ok(manifest)
     }
 
-    /// Begins a new increment and names it in the manifest.
-    fn start_increment(&mut self, disk: &mut dyn Disk) -> io::Result<()> {
+    /// Creates an empty increment; returns its path.
+    pub(super) fn add_increment(&mut self, disk: &mut dyn Disk) -> io::Result<String> {
         let sequence = self.manifest.last_increment() + 1;
         let name = self.names.increment(sequence);
-        self.current = self.names.path(&name);
-        disk.append(&self.current, b"")?;
-        disk.sync(&self.current)?;
+        let path = self.names.path(&name);
+        let created = Self::create_empty(disk, &path).and_then(|()| disk.sync_folder(&self.names.folder));
+        if let Err(error) = created {
+            // After a sync that failed the file cannot be trusted; nobody knows of it yet.
+            let _ = disk.remove(&path);
+            return Err(error);
+        }
         self.manifest.files.push(ManifestFile { name, sequence, kind: FileKind::Increment });
+        Ok(path)
+    }
+
+    fn create_empty(disk: &mut dyn Disk, path: &str) -> io::Result<()> {
+        // One may be left over from a rewrite that did not come far.
+        match disk.size(path)? {
+            Some(1..) => disk.truncate(path, 0)?,
+            _ => disk.append(path, b"")?,
+        }
+        disk.sync(path)?;
+        disk.close(path);
+        Ok(())
+    }
+
+    pub(super) fn write_manifest(&self, disk: &mut dyn Disk) -> io::Result<()> {
         replace_small(disk, &self.names.folder, &self.names.manifest(), self.manifest.to_text().as_bytes())
     }
 
-    /// Appends frames.
+    /// Removes what was replaced by a newer base.
+    ///
+    /// # Errors
+    /// The storage refuses; the next call tries again.
+    pub fn remove_history(&mut self, disk: &mut dyn Disk) -> io::Result<()> {
+        if self.manifest.files.iter().all(|file| file.kind != FileKind::History) {
+            return Ok(());
+        }
+        for file in self.manifest.files.iter().filter(|file| file.kind == FileKind::History) {
+            let path = self.names.path(&file.name);
+            if disk.size(&path)?.is_some() {
+                disk.remove(&path)?;
+            }
+        }
+        self.manifest.files.retain(|file| file.kind != FileKind::History);
+        self.write_manifest(disk)
+    }
+}
+
+/// Copies a file into a snapshot.
+fn copy(disk: &mut dyn Disk, from: &str, mut output: SnapshotOutput) -> io::Result<()> {
+    let mut piece = vec![0; CHUNK];
+    loop {
+        let read = disk.read_at(from, output.bytes(), &mut piece)?;
+        if read == 0 {
+            return output.finish(disk);
+        }
+        output.append(disk, &piece[..read])?;
+    }
+}
+
+impl Log {
+    fn new(current: String, size: u64) -> Self {
+        Self { current, size, base_size: size, seals: true, unsealed: Unsealed::default() }
+    }
+
+    /// Without seals: for readers that know no annotations.
+    pub fn without_seals(self) -> Self {
+        Self { seals: false, ..self }
+    }
+
+    /// A log that begins with this increment, which is empty.
+    pub fn beginning_in(increment: &str) -> Self {
+        Self::new(increment.to_owned(), 0)
+    }
+
+    /// The path of the increment that is appended to.
+    pub fn current(&self) -> &str {
+        &self.current
+    }
+
+    /// Appends frames, whole units, and their seal, which is added to them.
     ///
     /// # Errors
     /// Not everything could be written; the log must not be appended to any more.
-    pub fn append(&mut self, disk: &mut dyn Disk, frames: &[u8]) -> io::Result<()> {
+    pub fn append(&mut self, disk: &mut dyn Disk, frames: &mut Vec<u8>) -> io::Result<()> {
+        if self.seals && !frames.is_empty() {
+            self.unsealed.add(frames);
+            frames.extend_from_slice(std::mem::take(&mut self.unsealed).seal().as_bytes());
+        }
         disk.append(&self.current, frames)?;
         self.size += frames.len() as u64;
         Ok(())
@@ -113,6 +255,19 @@ impl Log {
     /// It is unknown which do; the log must not be appended to any more.
     pub fn sync(&mut self, disk: &mut dyn Disk) -> io::Result<()> {
         disk.sync(&self.current)
+    }
+
+    /// Goes on in the next increment. What is in the one before must survive a power cut before anything is in the next
+    /// one, so it is synced.
+    ///
+    /// # Errors
+    /// The storage does not promise it; the log must not be appended to any more.
+    pub fn go_on_in(&mut self, disk: &mut dyn Disk, increment: String) -> io::Result<()> {
+        self.sync(disk)?;
+        disk.close(&self.current);
+        self.current = increment;
+        self.unsealed = Unsealed::default();
+        Ok(())
     }
 
     /// Something that syncs the increment that is appended to, from another thread.
@@ -128,14 +283,22 @@ impl Log {
         self.size
     }
 
-    /// Bytes of all files when the log was opened.
-    pub fn size_at_start(&self) -> u64 {
-        self.size_at_start
+    /// Bytes of all files when the log was opened or rewritten.
+    pub fn base_size(&self) -> u64 {
+        self.base_size
     }
 
-    /// Takes note of bytes that the loader cut off.
-    pub fn was_cut(&mut self, bytes: u64) {
-        self.size -= bytes;
-        self.size_at_start -= bytes;
+    /// Takes note of what the loader found: what it cut off, and what no seal covers yet.
+    pub fn was_loaded(&mut self, report: &LoadReport) {
+        let cut = report.cut.as_ref().map_or(0, |cut| cut.bytes);
+        self.size -= cut;
+        self.base_size -= cut;
+        self.unsealed = report.unsealed;
+    }
+
+    /// Takes note that the log was rewritten: so many bytes were replaced by so many others.
+    pub fn was_rewritten(&mut self, replaced: u64, base: u64) {
+        self.size = self.size.saturating_sub(replaced) + base;
+        self.base_size = self.size;
     }
 }

@@ -1,4 +1,4 @@
-//! What survives: the append-only log, as pure code over a [`Disk`].
+//! What survives: the append-only log and snapshots, as pure code over a [`Disk`].
 //!
 //! Law: nothing is acknowledged that a crash could take back under the policy in force, and nothing damaged is served:
 //! a torn tail is cut and reported, anything else refuses to load and says where.
@@ -10,10 +10,17 @@ mod log;
 mod manifest;
 mod memory_disk;
 mod pace;
+mod read;
+mod rewrite;
+mod seal;
+mod snapshot;
 
 pub use disk::{Disk, Syncer};
 pub use load::{Cut, LoadFault, LoadReport, Loader, Progress};
-pub use log::{Log, LogNames};
+pub use log::{Log, LogFiles, LogNames};
 pub use manifest::{FileKind, Manifest, ManifestFault};
 pub use memory_disk::MemoryDisk;
 pub use pace::{Pace, SYNC_EVERY_MS, SYNC_PATIENCE_MS, SyncPolicy};
+pub use rewrite::Rewrite;
+pub use seal::Unsealed;
+pub use snapshot::{SnapshotInput, SnapshotOutput};

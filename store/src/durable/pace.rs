@@ -66,6 +66,11 @@ impl Pace {
         }
     }
 
+    /// A log whose stream goes on at an offset. What is in its files is synced.
+    pub fn starting_at(policy: SyncPolicy, offset: u64) -> Self {
+        Self { submitted: offset, written: offset, synced: offset, ..Self::new(policy) }
+    }
+
     /// The policy in force.
     pub fn policy(&self) -> SyncPolicy {
         self.policy

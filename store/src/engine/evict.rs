@@ -93,12 +93,13 @@ impl Pool {
 
 impl Engine {
     /// Bytes beyond the limit. What clients take that are gone already, but whose connections still end, is as good as
-    /// free.
+    /// free; so is what waits to be written into a snapshot, or evicting a key would free nothing.
     fn excess(&self) -> usize {
         match usize::try_from(self.config.maxmemory()) {
             Ok(limit @ 1..) => {
                 let leaving: usize = self.leaving.values().sum();
-                self.host.memory_used().saturating_sub(leaving).saturating_sub(limit)
+                let waiting = if self.walk.is_some() { self.walk_bytes_waiting() } else { 0 };
+                self.host.memory_used().saturating_sub(leaving + waiting).saturating_sub(limit)
             }
             _ => 0,
         }

@@ -35,7 +35,7 @@ impl Engine {
         if self.tracking.clients() > 0 {
             self.bound_tracking();
         }
-        if self.broken.is_some() {
+        if self.broken.is_some() || self.persistence.saves_fail() {
             self.check_disk(command)?;
         }
         if context.special {
@@ -136,9 +136,9 @@ impl Engine {
 
     /// Refuses what the log could not hold. PING tells those who look after the server.
     fn check_disk(&self, command: Callable) -> Result<(), Fault> {
-        match &self.broken {
+        match self.refuses_writes() {
             Some(reason) if command.row.is(flags::WRITE) || command.row.name == "ping" => {
-                Err(Fault::Misconfigured(reason.clone().into()))
+                Err(Fault::Misconfigured(reason.to_owned().into()))
             }
             _ => Ok(()),
         }

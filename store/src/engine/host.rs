@@ -4,6 +4,10 @@
 pub trait Host: Send {
     /// Nanoseconds on a stopwatch: only differences are used, for statistics.
     fn stopwatch_ns(&self) -> u64;
+    /// Whether the host keeps files: DEBUG RELOAD goes through the snapshot there, and through memory elsewhere.
+    fn has_files(&self) -> bool {
+        false
+    }
     /// Bytes taken from the allocator. Decides, with `maxmemory`, whether writes are refused.
     fn memory_used(&self) -> usize;
     /// Bytes that came in from clients and went out to them so far.

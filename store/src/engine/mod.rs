@@ -25,6 +25,7 @@ mod migration;
 mod monitor;
 mod output;
 mod pause;
+mod persistence;
 mod replay;
 mod session;
 mod stats;
@@ -50,6 +51,8 @@ pub use migration::{Credentials, Migrated, Migration, Moving, restore_request};
 pub(crate) use monitor::SlowLog;
 pub use output::{Output, Step};
 pub(crate) use pause::Pause;
+pub(crate) use persistence::{Asked, Persistence};
+pub use persistence::{PersistenceFacts, Runs};
 pub use replay::ReplayFault;
 pub use session::{ClientId, ConnectionGauges, Peer};
 pub(crate) use session::{Multi, ReplyMode, Session};
@@ -62,6 +65,7 @@ use crate::config::Config;
 use crate::hash::HashKey;
 use crate::keyspace::digest::{self, DatasetDigest};
 use crate::limits::EXPIRE_PER_TICK;
+use crate::rdb::Walk;
 use crate::resp::reply::Reply;
 use crate::script::{Running, Scripting};
 use crate::time::Now;
@@ -119,8 +123,7 @@ pub struct Engine {
     pub(crate) run_id: String,
     /// Bytes that were taken when the engine began.
     pub(crate) memory_at_start: usize,
-    /// Unix seconds of the last snapshot; the start, if there was none.
-    pub(crate) last_save: u64,
+    pub(crate) persistence: Persistence,
     pub(crate) active_expire: bool,
     loading: bool,
     /// When idle clients were looked for, in monotonic milliseconds.
@@ -130,6 +133,10 @@ pub struct Engine {
     extension: Option<Box<dyn Extension>>,
     /// Scripts and their interpreters; not there while one of them runs.
     pub(crate) scripting: Option<Box<Scripting>>,
+    /// The snapshot that is being written while clients are served.
+    pub(crate) walk: Option<Walk>,
+    /// How many walks there were.
+    pub(crate) walks: u64,
     /// What the last DEBUG RELOAD wrote.
     pub(crate) kept_snapshot: Vec<u8>,
     /// The script that runs.
@@ -183,12 +190,14 @@ impl Engine {
             started: now,
             run_id: (0..40).map(|_| char::from_digit(rng.u32(..16), 16).unwrap_or('0')).collect(),
             memory_at_start: 0,
-            last_save: now.wall_ms() / 1000,
+            persistence: Persistence::new(now),
             active_expire: true,
             loading: false,
             idle_looked_at: 0,
             broken: None,
             scripting: Some(Box::default()),
+            walk: None,
+            walks: 0,
             kept_snapshot: Vec::new(),
             running: None,
             busy_now: now,
@@ -446,6 +455,7 @@ impl Engine {
         self.answer_timeouts();
         self.with_extension(|extension, txn| extension.tick(txn));
         self.end_unit();
+        self.begin_what_is_due();
         self.close_idle();
         self.broadcast_changes();
         self.stats.rate.sample(now.mono_ms, self.stats.commands);
@@ -481,7 +491,8 @@ impl Engine {
         let expiry = dates.map(|date| self.now.mono_ms + date.saturating_sub(self.now.wall_ms()));
         let extension = self.extension.as_ref().and_then(|extension| extension.deadline(self.now));
         let pause = self.pause.map(|pause| pause.until);
-        [expiry, self.waiters.deadline(), extension, pause].into_iter().flatten().min()
+        let due = [expiry, self.waiters.deadline(), extension, pause, self.persistence_deadline()];
+        due.into_iter().flatten().min()
     }
 
     /// Lets the extension work on database 0 (it may look at others through the transaction).
@@ -530,6 +541,7 @@ impl Engine {
         self.data.limits.bulk_max = self.config.bulk_max();
         self.data.output.compress = self.config.flag("rdbcompression");
         self.data.events_wanted = self.config.events();
+        self.apply_save_points();
         self.policy = Policy::named(self.config.text("maxmemory-policy"));
         self.eviction_pool.clear();
         let access = &mut self.data.access;

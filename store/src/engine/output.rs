@@ -51,6 +51,30 @@ pub enum Step {
         /// End even if something fails.
         force: bool,
     },
+    /// Write a snapshot, and let nobody else do anything: SAVE. [`super::Engine::saved`] takes note.
+    Save,
+    /// Write a snapshot while clients are served; [`super::Engine::run_begins`] and [`super::Engine::run_ended`] have
+    /// to be told.
+    SaveInBackground {
+        /// The number of the run.
+        number: u64,
+    },
+    /// The snapshot that is being written is not wanted any more.
+    CancelSave,
+    /// Rewrite the log while clients are served; as with [`Step::SaveInBackground`].
+    RewriteLog {
+        /// The number of the run.
+        number: u64,
+    },
+    /// Load the snapshot: DEBUG RELOAD. See [`super::Engine::begin_reload`].
+    Reload {
+        /// Write it first.
+        save: bool,
+        /// Forget all data before.
+        flush: bool,
+        /// Keys that are there already are replaced.
+        merge: bool,
+    },
     /// Do nothing for this many microseconds, and let nobody else do anything: DEBUG SLEEP.
     Stall(u64),
     /// Write and sync the log, forget all data and replay the log: DEBUG LOADAOF.

@@ -11,6 +11,9 @@ impl Engine {
         #[cfg(debug_assertions)]
         self.check_effects();
         self.data.feed.end_unit();
+        if std::mem::take(&mut self.data.emptied_all) {
+            self.all_was_emptied();
+        }
         if !self.data.events.is_empty() {
             self.publish_events();
         }

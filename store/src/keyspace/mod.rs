@@ -4,10 +4,12 @@
 
 pub(crate) mod digest;
 mod entry;
+mod walk;
 
 use std::collections::BTreeSet;
 
 pub(crate) use entry::{Entry, EntryRef, Value, View, ViewMut};
+use walk::Walked;
 
 use crate::hash::HashKey;
 use crate::limits::DATED_SEARCH_MAX;
@@ -16,6 +18,8 @@ use crate::table::{Keyed, Occupied, Table};
 /// All databases.
 pub(crate) struct Keyspace {
     databases: Vec<Database>,
+    /// What was emptied before a walk had seen all of it.
+    leaving: Vec<Database>,
     key: HashKey,
 }
 
@@ -28,12 +32,14 @@ pub(crate) struct Database {
     date_sum: u128,
     /// For every hash of which fields have dates, the next such date and the hash of the key.
     field_dates: BTreeSet<(u64, u64)>,
+    /// How far a walk has come that reads this database as it was when the walk began.
+    walked: Option<Box<Walked>>,
 }
 
 impl Keyspace {
     /// `count` empty databases.
     pub(crate) fn new(count: usize, key: HashKey) -> Self {
-        Self { databases: (0..count).map(|_| Database::new(key)).collect(), key }
+        Self { databases: (0..count).map(|_| Database::new(key)).collect(), leaving: Vec::new(), key }
     }
 
     /// How many databases there are.
@@ -68,15 +74,26 @@ impl Keyspace {
         self.databases.iter().filter_map(Database::next_date).min()
     }
 
-    /// Empties a database and returns what was in it, so that freeing it can happen elsewhere.
-    pub(crate) fn take(&mut self, index: usize) -> Database {
-        std::mem::replace(&mut self.databases[index], Database::new(self.key))
+    /// Empties a database; returns how many keys were in it. What a walk has to see yet is freed when it has.
+    pub(crate) fn empty(&mut self, index: usize) -> usize {
+        let emptied = std::mem::replace(&mut self.databases[index], Database::new(self.key));
+        let count = emptied.len();
+        if emptied.walked.is_some() {
+            self.leaving.push(emptied);
+        }
+        count
     }
 }
 
 impl Database {
     fn new(key: HashKey) -> Self {
-        Self { table: Table::new(key), dates: BTreeSet::new(), date_sum: 0, field_dates: BTreeSet::new() }
+        Self {
+            table: Table::new(key),
+            dates: BTreeSet::new(),
+            date_sum: 0,
+            field_dates: BTreeSet::new(),
+            walked: None,
+        }
     }
 
     /// How many keys there are, those past their date included.
@@ -128,6 +145,7 @@ impl Database {
 
     /// Adds a key that is known to be absent.
     fn insert_new(&mut self, hash: u64, mut entry: Entry, access: u32) {
+        self.before_change(hash);
         if let ViewMut::Hash(value) = entry.look_mut().into_view() {
             self.field_dates.extend(value.refile().1.map(|date| (date, hash)));
         }
@@ -142,6 +160,7 @@ impl Database {
     /// Sets a key to a text; says whether it was there.
     #[inline]
     pub(crate) fn set_text(&mut self, hash: u64, key: &[u8], text: &[u8], mark: Mark) -> bool {
+        self.before_change(hash);
         let Some(mut found) = self.table.find_mut(hash, key) else {
             self.insert_new(hash, Entry::text(key, text, mark.date.applied_to(None)), mark.access);
             return false;
@@ -158,6 +177,7 @@ impl Database {
 
     /// Sets a key to a value; says whether it was there.
     pub(crate) fn set_value(&mut self, hash: u64, key: &[u8], value: Value, mark: Mark) -> bool {
+        self.before_change(hash);
         let Some(mut found) = self.table.find_mut(hash, key) else {
             self.insert_new(hash, Entry::new(key, value, mark.date.applied_to(None)), mark.access);
             return false;
@@ -178,6 +198,7 @@ impl Database {
 
     /// Sets or clears the date of a key; says whether it is there.
     pub(crate) fn set_date(&mut self, hash: u64, key: &[u8], new: Option<u64>) -> bool {
+        self.before_change(hash);
         let Some(mut found) = self.table.find_mut(hash, key) else { return false };
         let old = found.view().expires_at();
         if old != new {
@@ -189,11 +210,13 @@ impl Database {
 
     /// An entry, to be changed as a whole; its date must stay.
     pub(crate) fn occupied(&mut self, hash: u64, key: &[u8]) -> Option<Occupied<'_, Entry>> {
+        self.before_change(hash);
         self.table.find_mut(hash, key)
     }
 
     /// Takes a key out.
     pub(crate) fn remove(&mut self, hash: u64, key: &[u8]) -> Option<Entry> {
+        self.before_change(hash);
         let entry = self.table.remove(hash, key)?;
         unfile(&mut self.field_dates, crate::table::Item::view(&entry), hash);
         if let Some(date) = crate::table::Item::view(&entry).expires_at() {

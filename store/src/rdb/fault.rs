@@ -52,7 +52,7 @@ impl fmt::Display for RdbFault {
             }
             Self::Version(head) => write!(out, "a snapshot of the unknown version '{}'", head.escape_debug()),
             Self::Checksum { found, expected } => {
-                write!(out, "wrong checksum: {found:016x} instead of {expected:016x}")
+                write!(out, "wrong checksum (CRC error): {found:016x} instead of {expected:016x}")
             }
             Self::Database(number) => {
                 write!(out, "database {number} is beyond those that the directive 'databases' allows")

@@ -226,6 +226,21 @@ impl Engine {
         }
     }
 
+    /// Prepares to load a snapshot in the place of all data, or beside it, while clients are connected; returns how.
+    /// [`Self::end_reload`] has to follow. What was saved just now is what the log comes to; anything else is stated.
+    pub fn begin_reload(&mut self, saved: bool, flush: bool, merge: bool) -> LoadOptions {
+        let stated = !(saved && flush);
+        if flush {
+            self.empty_for_load(stated);
+        }
+        LoadOptions { replace: merge, stated, ..LoadOptions::default() }
+    }
+
+    /// A snapshot was loaded while clients are connected: they hear of it.
+    pub fn end_reload(&mut self) {
+        self.end_unit();
+    }
+
     /// Forgets all data and all functions, so that a snapshot takes their place; stated as an effect, if the snapshot
     /// is.
     pub(crate) fn empty_for_load(&mut self, stated: bool) {

@@ -13,6 +13,7 @@
 //!   `zipmap` and `intset` read those of old.
 //! - `dump` is a value on its own, with version and checksum.
 //! - `snapshot` is a whole dataset: `writer` and `reader` deal with records, `save` and `load` with an engine.
+//! - `walk` writes one of an engine that goes on serving: one instant of it, in pieces.
 //!
 //! Not here: files and sockets (the host's).
 
@@ -36,6 +37,7 @@ mod save;
 mod snapshot;
 #[cfg(test)]
 mod tests;
+mod walk;
 mod writer;
 mod ziplist;
 mod zipmap;
@@ -50,6 +52,9 @@ pub use load::{LoadOptions, LoadedSnapshot, SnapshotFault, SnapshotLoader};
 pub(crate) use output::Output;
 
 pub use save::SnapshotHead;
+pub(crate) use walk::Walk;
+pub use walk::{WalkBusy, WalkId, WalkPiece};
+pub(crate) use writer::Records;
 
 /// The version that is written.
 pub(crate) const VERSION: u16 = 10;

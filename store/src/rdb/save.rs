@@ -1,6 +1,6 @@
 //! A whole dataset as a snapshot.
 
-use super::writer::{Usage, Writer};
+use super::writer::{Records, Usage, Writer};
 use crate::engine::Engine;
 
 /// What a snapshot says about itself.
@@ -30,7 +30,6 @@ impl Engine {
         mut sink: impl FnMut(Vec<u8>) -> Result<(), E>,
     ) -> Result<(), E> {
         let mut writer = self.begin_snapshot(head);
-        let usage = self.policy.usage();
         for index in 0..self.data.keyspace.count() {
             let database = self.data.keyspace.db(index);
             if database.len() == 0 {
@@ -38,7 +37,7 @@ impl Engine {
             }
             writer.database(index, database.len(), database.dated());
             for entry in database.iter() {
-                writer.entry(entry, usage, &self.data.access);
+                writer.entry(entry);
                 if writer.pending() >= PIECE {
                     sink(writer.take())?;
                 }
@@ -49,7 +48,8 @@ impl Engine {
 
     /// Begins a snapshot: everything that comes before keys.
     pub(crate) fn begin_snapshot(&self, head: &SnapshotHead) -> Writer {
-        let mut writer = Writer::new(self.data.output.compress, self.config().flag("rdbchecksum"));
+        let records = Records::new(self.data.output.compress, self.policy.usage(), self.data.access);
+        let mut writer = Writer::new(records, self.config().flag("rdbchecksum"));
         writer.aux("redis-ver", crate::COMPATIBLE_WITH.as_bytes());
         writer.aux("pbj-ver", env!("CARGO_PKG_VERSION").as_bytes());
         let mut number = |name: &str, value: u64| writer.aux(name, value.to_string().as_bytes());

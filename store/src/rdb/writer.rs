@@ -22,21 +22,30 @@ pub(crate) enum Usage {
     Frequency,
 }
 
-/// A snapshot that is being written.
-pub(crate) struct Writer {
+/// Keys as records of a snapshot.
+pub(crate) struct Records {
     output: Output,
-    /// Of the bytes that were taken; nothing if no checksum is wanted.
-    checksum: Option<Crc64>,
+    usage: Usage,
+    /// How accesses are read, as of the beginning.
+    access: Access,
 }
 
-impl Writer {
-    /// Begins a snapshot.
-    pub(crate) fn new(compress: bool, checksum: bool) -> Self {
+impl Records {
+    /// No records yet.
+    pub(crate) fn new(compress: bool, usage: Usage, access: Access) -> Self {
         let mut output = Output::default();
         output.compress = compress;
-        output.raw(MAGIC);
-        output.raw(format!("{VERSION:04}").as_bytes());
-        Self { output, checksum: checksum.then(Crc64::default) }
+        Self { output, usage, access }
+    }
+
+    /// The same form, without any records.
+    pub(crate) fn like(&self) -> Self {
+        Self::new(self.output.compress, self.usage, self.access)
+    }
+
+    /// Takes the bytes since the last time.
+    pub(crate) fn take(&mut self) -> Vec<u8> {
+        self.output.take()
     }
 
     /// Bytes that were not taken yet.
@@ -44,44 +53,9 @@ impl Writer {
         self.output.bytes.len()
     }
 
-    /// Takes the bytes since the last time.
-    pub(crate) fn take(&mut self) -> Vec<u8> {
-        let bytes = self.output.take();
-        if let Some(checksum) = &mut self.checksum {
-            checksum.update(&bytes);
-        }
-        bytes
-    }
-
-    /// Something about the snapshot; readers pass over what they do not know.
-    pub(crate) fn aux(&mut self, name: &str, value: &[u8]) {
-        self.output.raw(&[opcodes::AUX]);
-        self.output.string(name.as_bytes());
-        self.output.string(value);
-    }
-
-    /// A script of EVAL that outlives the process.
-    pub(crate) fn script(&mut self, body: &[u8]) {
-        self.aux(SCRIPT_FIELD, body);
-    }
-
-    /// A library of functions.
-    pub(crate) fn library(&mut self, code: &[u8]) {
-        write_library(code, &mut self.output);
-    }
-
-    /// Says which database the keys that follow belong to, and about how large it is.
-    pub(crate) fn database(&mut self, number: usize, keys: usize, dated: usize) {
-        self.output.raw(&[opcodes::DATABASE]);
-        self.output.count(number);
-        self.output.raw(&[opcodes::SIZES]);
-        self.output.count(keys);
-        self.output.count(dated);
-    }
-
     /// A key with its value and its date.
-    pub(crate) fn entry(&mut self, entry: EntryRef<'_>, usage: Usage, access: &Access) {
-        let output = &mut self.output;
+    pub(crate) fn entry(&mut self, entry: EntryRef<'_>) {
+        let Self { output, usage, access } = self;
         if let Some(date) = entry.expires_at() {
             output.raw(&[opcodes::DATE_MS]);
             output.time(date);
@@ -101,10 +75,90 @@ impl Writer {
         output.string(entry.key());
         encode::value(view, output);
     }
+}
+
+/// A snapshot that is being written.
+pub(crate) struct Writer {
+    records: Records,
+    /// The database that the last record belongs to.
+    database: Option<usize>,
+    /// Of the bytes that were taken; nothing if no checksum is wanted.
+    checksum: Option<Crc64>,
+}
+
+impl Writer {
+    /// Begins a snapshot with records of this form.
+    pub(crate) fn new(mut records: Records, checksum: bool) -> Self {
+        records.output.raw(MAGIC);
+        records.output.raw(format!("{VERSION:04}").as_bytes());
+        Self { records, database: None, checksum: checksum.then(Crc64::default) }
+    }
+
+    /// Bytes that were not taken yet.
+    pub(crate) fn pending(&self) -> usize {
+        self.records.pending()
+    }
+
+    /// Takes the bytes since the last time.
+    pub(crate) fn take(&mut self) -> Vec<u8> {
+        let bytes = self.records.take();
+        if let Some(checksum) = &mut self.checksum {
+            checksum.update(&bytes);
+        }
+        bytes
+    }
+
+    /// Something about the snapshot; readers pass over what they do not know.
+    pub(crate) fn aux(&mut self, name: &str, value: &[u8]) {
+        self.records.output.raw(&[opcodes::AUX]);
+        self.records.output.string(name.as_bytes());
+        self.records.output.string(value);
+    }
+
+    /// A script of EVAL that outlives the process.
+    pub(crate) fn script(&mut self, body: &[u8]) {
+        self.aux(SCRIPT_FIELD, body);
+    }
+
+    /// A library of functions.
+    pub(crate) fn library(&mut self, code: &[u8]) {
+        write_library(code, &mut self.records.output);
+    }
+
+    /// Says about how large a database is, and that the keys that follow belong to it.
+    pub(crate) fn database(&mut self, number: usize, keys: usize, dated: usize) {
+        self.select(number);
+        self.records.output.raw(&[opcodes::SIZES]);
+        self.records.output.count(keys);
+        self.records.output.count(dated);
+    }
+
+    /// Says which database the keys that follow belong to, unless that is known.
+    pub(crate) fn select(&mut self, number: usize) {
+        if self.database.replace(number) != Some(number) {
+            self.records.output.raw(&[opcodes::DATABASE]);
+            self.records.output.count(number);
+        }
+    }
+
+    /// A key with its value and its date.
+    pub(crate) fn entry(&mut self, entry: EntryRef<'_>) {
+        self.records.entry(entry);
+    }
+
+    /// Keys that were written elsewhere, in the same form.
+    pub(crate) fn records(&mut self, records: &[u8]) {
+        self.records.output.raw(records);
+    }
+
+    /// No records yet, in the form of these.
+    pub(crate) fn like(&self) -> Records {
+        self.records.like()
+    }
 
     /// Ends the snapshot; the last bytes are returned.
     pub(crate) fn finish(mut self) -> Vec<u8> {
-        self.output.raw(&[opcodes::END]);
+        self.records.output.raw(&[opcodes::END]);
         let mut bytes = self.take();
         let checksum = self.checksum.map_or(0, Crc64::value);
         bytes.extend_from_slice(&checksum.to_le_bytes());

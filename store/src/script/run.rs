@@ -179,7 +179,7 @@ impl Run<'_> {
         let wrote = self.engine.running.as_ref().is_some_and(|running| running.wrote);
         if row.is(flags::WRITE)
             && !wrote
-            && let Some(reason) = self.engine.broken()
+            && let Some(reason) = self.engine.refuses_writes()
         {
             return Some(Fault::Misconfigured(reason.to_owned().into()).to_string());
         }
@@ -350,7 +350,7 @@ impl Engine {
         if !flags.allow_oom() && self.is_out_of_memory() {
             return Err(Fault::OutOfMemory);
         }
-        if let Some(reason) = self.broken() {
+        if let Some(reason) = self.refuses_writes() {
             return Err(Fault::Misconfigured(reason.to_owned().into()));
         }
         if read_only {

@@ -84,6 +84,11 @@ impl Slot {
         self.0 != 0 && !self.is_item()
     }
 
+    /// Whether its item may have this hash.
+    pub(super) fn has_tag_of(&self, hash: u64) -> bool {
+        self.0 >> 48 == tag(hash)
+    }
+
     /// The item of type `T` that `own` put here.
     #[inline]
     pub(super) fn view<T: Item>(&self) -> T::Ref<'_> {

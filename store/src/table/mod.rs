@@ -136,6 +136,15 @@ impl<T: Item> Table<T> {
         segment.position_after(position)
     }
 
+    /// Visits the items that have exactly this hash: one, or none, unless hashes collide.
+    pub(crate) fn with_hash<'a>(&'a self, hash: u64, mut visit: impl FnMut(T::Ref<'a>)) {
+        self.segments[self.segment_of(hash)].for_bucket(hash, |slot| {
+            if slot.has_tag_of(hash) && self.hash(slot.view::<T>().key()) == hash {
+                visit(slot.view::<T>());
+            }
+        });
+    }
+
     /// All items, ordered by the first bits of their hashes.
     pub(crate) fn iter(&self) -> impl Iterator<Item = T::Ref<'_>> {
         self.segments_in_order().flat_map(|segment| segment.slots()).map(|slot| slot.view::<T>())

@@ -19,6 +19,8 @@ pub(crate) struct Data {
     pub(crate) restated: bool,
     /// Changes since the last snapshot.
     pub(crate) dirty: u64,
+    /// All databases were emptied at once: a snapshot that is being written is not wanted any more.
+    pub(crate) emptied_all: bool,
     pub(crate) touched: Touched,
     pub(crate) events_wanted: EventMask,
     pub(crate) events: Vec<Event>,
@@ -135,6 +137,7 @@ impl Data {
             limits: DataLimits { thresholds: Thresholds::default(), bulk_max: 512 << 20 },
             restated: false,
             dirty: 0,
+            emptied_all: false,
             touched: Touched::new(databases, key),
             events_wanted: EventMask::default(),
             events: Vec::new(),

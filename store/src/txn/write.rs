@@ -370,9 +370,14 @@ impl Txn<'_> {
     /// Empties a database; returns how many keys there were.
     pub(crate) fn flush(&mut self, db: usize) -> usize {
         self.touch_wanted(db, &[db]);
-        let emptied = self.data.keyspace.take(db);
+        let count = self.data.keyspace.empty(db);
         self.data.touched.flush(Flushed::Emptied(db));
-        emptied.len()
+        count
+    }
+
+    /// Notes that a client emptied all databases.
+    pub(crate) fn all_is_emptied(&mut self) {
+        self.data.emptied_all = self.origin == Origin::Client;
     }
 
     /// Exchanges two databases.

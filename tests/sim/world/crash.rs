@@ -1,6 +1,6 @@
 //! Ends and beginnings: what a crash may take, what it must not, and how the next life starts.
 
-use pbj_store::durable::{LoadFault, SYNC_EVERY_MS, SYNC_PATIENCE_MS, SyncPolicy};
+use pbj_store::durable::{LoadFault, Manifest, SYNC_EVERY_MS, SYNC_PATIENCE_MS, SyncPolicy};
 
 use super::{Acknowledged, World};
 use crate::lab::replica::whole_units;
@@ -76,6 +76,12 @@ impl World {
         let (loaded, cut) = &self.server.loaded;
         assert_eq!(*loaded, self.replica.digest(), "what was loaded is not what the log says (cut: {cut:?})");
         self.base = self.history.len() as u64;
+        // An empty increment may have been made ready for another instant than this one.
+        let newest = self.server.increment().to_owned();
+        if self.disk.content(&newest).is_some_and(|content| content.is_empty()) {
+            self.increments.retain(|(name, _)| *name != newest);
+            self.increments.push((newest, self.base));
+        }
         self.written.clear();
         self.write_at = None;
         self.sync_ends_at = None;
@@ -100,7 +106,7 @@ impl World {
 
     /// Looks at what is left of the log: a beginning of the history, long enough; the model follows.
     pub(super) fn account_for_losses(&mut self, power: bool) {
-        let log = self.disk.content(&format!("{LOG_FOLDER}/appendonly.aof.1.incr.aof")).unwrap_or_default();
+        let log = self.surviving_log();
         let end = log.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1);
         // A torn end may be there from the crash before, if the power went before it was cut off.
         let same = end.min(self.history.len());
@@ -120,6 +126,29 @@ impl World {
         if power {
             self.forget_tokens(|_| true);
         }
+    }
+
+    /// What the files come to that the manifest names: what the base stands for, and the increments behind it.
+    fn surviving_log(&self) -> Vec<u8> {
+        let manifest = self.disk.content(&format!("{LOG_FOLDER}/appendonly.aof.manifest"));
+        let Some(manifest) = manifest else { return Vec::new() };
+        let manifest = Manifest::parse(&manifest).expect("a manifest is replaced as a whole");
+        let mut log: Option<Vec<u8>> = None;
+        for file in manifest.increments() {
+            let name = format!("{LOG_FOLDER}/{}", file.name);
+            let content = self.disk.content(&name).expect("what the manifest names is there");
+            let known = self.increments.iter().rev().find(|(known, _)| *known == name);
+            let Some((_, begins)) = known else {
+                assert!(content.is_empty(), "{name} was made ready and not used");
+                continue;
+            };
+            let log = log.get_or_insert_with(|| self.history[..*begins as usize].to_vec());
+            if !content.is_empty() {
+                assert_eq!(log.len() as u64, *begins, "{name} goes on where the files before it end");
+            }
+            log.extend_from_slice(&content);
+        }
+        log.unwrap_or_default()
     }
 
     /// Guests of these databases forget tokens that may be given out again.

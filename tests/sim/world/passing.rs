@@ -8,7 +8,7 @@ use crate::sim::model::Event;
 
 impl World {
     pub(super) fn schedule_write(&mut self) {
-        if self.write_at.is_none() && self.server.pace().submitted() > self.server.pace().written() {
+        if self.write_at.is_none() && self.server.wants_to_write() {
             self.write_at = Some(self.mono_ms() + self.rng.u64(..=self.weather.write_max_ms));
         }
     }
@@ -21,8 +21,7 @@ impl World {
             let now = self.mono_ms();
             let tick = self.server.engine.deadline().unwrap_or(u64::MAX).min(self.ticked_at + 1000);
             let sync = if self.sync_ends_at.is_none() { self.server.sync_due_ms(now) } else { None };
-            let write =
-                self.write_at.filter(|_| self.server.pace().may_write(now.max(self.write_at.unwrap_or(0))));
+            let write = self.write_at.filter(|_| self.server.may_write(now.max(self.write_at.unwrap_or(0))));
             let next =
                 [Some(tick), write, sync, self.sync_ends_at].into_iter().flatten().min().unwrap_or(end);
             // A crash on the way takes time, too.
@@ -79,8 +78,41 @@ impl World {
             Ok(_) => {
                 self.written.push((self.server.pace().written(), self.mono_ms()));
                 self.deliver();
+                self.schedule_write();
             }
             Err(error) => self.disk_failed(&error.to_string()),
+        }
+    }
+
+    /// The log has grown: it is rewritten, unless it is already.
+    pub fn rewrite(&mut self) {
+        self.note("a rewrite is asked for");
+        self.server.ask_rewrite();
+    }
+
+    /// Whether the log is being rewritten.
+    pub fn is_rewriting(&self) -> bool {
+        self.server.is_rewriting()
+    }
+
+    /// A rewrite takes a step.
+    pub fn rewrite_on(&mut self) {
+        let visits = self.rng.usize(1..100);
+        match self.server.rewrite_on(visits) {
+            Ok(finished) => self.tally.rewrites += u64::from(finished),
+            Err(error) if self.disk.is_dark() => return self.disk_failed(&error.to_string()),
+            Err(error) => self.note(&format!("the rewrite fails: {error}")),
+        }
+        self.note_increment();
+        self.schedule_write();
+    }
+
+    /// Remembers where in the history the newest increment begins.
+    pub(super) fn note_increment(&mut self) {
+        let begins = self.base + self.server.engine.offset();
+        let newest = self.server.increment().to_owned();
+        if self.increments.last().is_none_or(|(name, _)| *name != newest) {
+            self.increments.push((newest, begins));
         }
     }
 

@@ -1,0 +1,292 @@
+//! Snapshots and rewrites of the log in a real `pbjd`: killed while it rewrites, switched on and off, full of errors.
+//!
+//! Not here: crashes at each step of a rewrite, and power cuts (tests/sim), and other servers (tests/snapshots).
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test ends when something is missing")]
+
+use std::fs;
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use redis::{Client, Commands, Connection, RedisResult};
+
+/// A daemon on a folder, which stays when it ends.
+struct Daemon {
+    process: Child,
+    port: u16,
+}
+
+impl Daemon {
+    fn start(folder: &Path, directives: &[&str]) -> Self {
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let process = Command::new(env!("CARGO_BIN_EXE_pbjd"))
+            .args(["--bind", "127.0.0.1", "--http-port", "0", "--enable-debug-command", "yes"])
+            .args(["--port", &port.to_string(), "--dir"])
+            .arg(folder)
+            .args(directives)
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let daemon = Self { process, port };
+        for _ in 0..1000 {
+            if daemon.client().get_connection().is_ok_and(|mut r| say(&mut r, "PING").is_ok()) {
+                return daemon;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        panic!("pbjd does not start");
+    }
+
+    fn client(&self) -> Client {
+        Client::open(format!("redis://127.0.0.1:{}/", self.port)).unwrap()
+    }
+
+    fn connect(&self) -> Connection {
+        self.client().get_connection().unwrap()
+    }
+
+    fn kill(mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+    }
+
+    /// Asks for the end in these words, and waits for it.
+    fn end(mut self, words: &str) {
+        say(&mut self.connect(), words).unwrap_err();
+        assert!(self.process.wait().unwrap().success());
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        // Whatever ended already needs no end.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// The reply to a request of words without blanks, as text.
+fn say(r: &mut Connection, request: &str) -> RedisResult<String> {
+    let mut words = request.split(' ');
+    let mut command = redis::cmd(words.next().unwrap());
+    words.for_each(|word| {
+        command.arg(word);
+    });
+    command.query(r)
+}
+
+fn info(r: &mut Connection, field: &str) -> String {
+    let text = say(r, "INFO persistence").unwrap();
+    let value = text.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
+    value.unwrap_or_else(|| panic!("INFO has no {field}")).to_owned()
+}
+
+/// Waits until a field of INFO has a value.
+fn wait_for(r: &mut Connection, field: &str, value: &str) {
+    for _ in 0..1000 {
+        if info(r, field) == value {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    panic!("{field} never becomes {value}, but {}", info(r, field));
+}
+
+fn digest(r: &mut Connection) -> String {
+    say(r, "DEBUG DIGEST").unwrap()
+}
+
+fn fill(r: &mut Connection, keys: usize) {
+    let mut pipe = redis::pipe();
+    for n in 0..keys {
+        pipe.cmd("SET").arg(format!("key:{n}")).arg(n).ignore();
+        pipe.cmd("HSET").arg(format!("hash:{}", n % 100)).arg(n).arg("value").ignore();
+    }
+    pipe.query::<()>(r).unwrap();
+}
+
+/// Somebody counts while the log is rewritten again and again, and the daemon is killed at any moment: whatever was
+/// answered is there afterwards, and nothing that was never asked for.
+#[test]
+fn nothing_that_was_answered_is_lost_to_a_kill_during_rewrites() {
+    let folder = tempfile::tempdir().unwrap();
+    let answered = Arc::new(AtomicI64::new(0));
+    for round in 0..8 {
+        let daemon = Daemon::start(folder.path(), &["--auto-aof-rewrite-percentage", "0"]);
+        let mut r = daemon.connect();
+        let there: i64 = r.get::<_, Option<i64>>("n").unwrap().unwrap_or(0);
+        let known = answered.load(Ordering::SeqCst);
+        assert!((known..=known + 1).contains(&there), "round {round}: {there} of {known}");
+        assert_eq!(r.get::<_, Option<i64>>("same").unwrap().unwrap_or(0), there, "a transaction is whole");
+        if round == 0 {
+            fill(&mut r, 20_000);
+        }
+        let (mut writer, counter) = (daemon.connect(), Arc::clone(&answered));
+        counter.store(there, Ordering::SeqCst);
+        let writing = std::thread::spawn(move || {
+            while let Ok(((n, _),)) = redis::pipe()
+                .atomic()
+                .incr("n", 1)
+                .incr("same", 1)
+                .query::<(i64, i64)>(&mut writer)
+                .map(|pair| (pair,))
+            {
+                counter.store(n, Ordering::SeqCst);
+            }
+        });
+        for _ in 0..round {
+            // It may go on still.
+            let _ = say(&mut r, "BGREWRITEAOF");
+            std::thread::sleep(Duration::from_millis(37));
+        }
+        daemon.kill();
+        writing.join().unwrap();
+    }
+    assert!(answered.load(Ordering::SeqCst) > 0);
+}
+
+#[test]
+fn a_rewrite_leaves_one_base_and_what_came_after_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = Daemon::start(folder.path(), &[]);
+    let mut r = daemon.connect();
+    for _ in 0..3 {
+        fill(&mut r, 5000);
+    }
+    let before: u64 = info(&mut r, "aof_current_size").parse().unwrap();
+    say(&mut r, "BGREWRITEAOF").unwrap();
+    assert!(
+        say(&mut r, "BGREWRITEAOF").is_err_and(|error| error.to_string().contains("already in progress"))
+            || info(&mut r, "aof_rewrites") == "1"
+    );
+    wait_for(&mut r, "aof_rewrite_in_progress", "0");
+    assert_eq!(info(&mut r, "aof_last_bgrewrite_status"), "ok");
+    let after: u64 = info(&mut r, "aof_current_size").parse().unwrap();
+    assert!(after < before / 2, "{after} of {before}");
+    say(&mut r, "SET behind it").unwrap();
+    let digest_before = digest(&mut r);
+    say(&mut r, "DEBUG LOADAOF").unwrap();
+    assert_eq!(digest(&mut r), digest_before);
+    let manifest = fs::read_to_string(folder.path().join("appendonlydir/appendonly.aof.manifest")).unwrap();
+    assert_eq!(manifest.lines().count(), 2, "{manifest}");
+    assert_eq!(fs::read_dir(folder.path().join("appendonlydir")).unwrap().count(), 3);
+    daemon.kill();
+    let daemon = Daemon::start(folder.path(), &[]);
+    assert_eq!(digest(&mut daemon.connect()), digest_before);
+}
+
+#[test]
+fn a_log_that_has_grown_is_rewritten() {
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = Daemon::start(folder.path(), &["--auto-aof-rewrite-min-size", "100kb"]);
+    let mut r = daemon.connect();
+    while info(&mut r, "aof_rewrites") == "0" {
+        fill(&mut r, 500);
+    }
+    assert_ne!(info(&mut r, "aof_base_size"), "0");
+}
+
+#[test]
+fn the_log_is_switched_off_and_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = Daemon::start(folder.path(), &["--appendonly", "no"]);
+    let mut r = daemon.connect();
+    fill(&mut r, 1000);
+    say(&mut r, "CONFIG SET appendonly yes").unwrap();
+    say(&mut r, "SET during begin").unwrap();
+    wait_for(&mut r, "aof_rewrite_in_progress", "0");
+    let with_log = digest(&mut r);
+    say(&mut r, "CONFIG SET appendonly no").unwrap();
+    say(&mut r, "SET without log").unwrap();
+    daemon.kill();
+    let daemon = Daemon::start(folder.path(), &["--appendonly", "yes"]);
+    let mut r = daemon.connect();
+    assert_eq!(digest(&mut r), with_log, "what came later had no log");
+    say(&mut r, "CONFIG SET appendonly no").unwrap();
+    say(&mut r, "SET more 1").unwrap();
+    say(&mut r, "CONFIG SET appendonly yes").unwrap();
+    wait_for(&mut r, "aof_rewrite_in_progress", "0");
+    let again = digest(&mut r);
+    daemon.kill();
+    let daemon = Daemon::start(folder.path(), &["--appendonly", "yes"]);
+    assert_eq!(digest(&mut daemon.connect()), again);
+}
+
+#[test]
+fn snapshots_are_written_and_loaded() {
+    let folder = tempfile::tempdir().unwrap();
+    let without_log = ["--appendonly", "no"];
+    let daemon = Daemon::start(folder.path(), &without_log);
+    let mut r = daemon.connect();
+    fill(&mut r, 3000);
+    assert_eq!(say(&mut r, "BGSAVE").unwrap(), "Background saving started");
+    wait_for(&mut r, "rdb_bgsave_in_progress", "0");
+    assert_eq!(
+        (info(&mut r, "rdb_saves"), info(&mut r, "rdb_changes_since_last_save")),
+        ("1".into(), "0".into())
+    );
+    let saved = digest(&mut r);
+    say(&mut r, "SET lost 1").unwrap();
+    daemon.kill();
+    let daemon = Daemon::start(folder.path(), &without_log);
+    let mut r = daemon.connect();
+    assert_eq!(digest(&mut r), saved);
+    say(&mut r, "SET kept 1").unwrap();
+    let at_end = digest(&mut r);
+    daemon.end("SHUTDOWN SAVE");
+    let daemon = Daemon::start(folder.path(), &without_log);
+    let mut r = daemon.connect();
+    assert_eq!(digest(&mut r), at_end);
+    say(&mut r, "DEBUG RELOAD").unwrap();
+    assert_eq!(digest(&mut r), at_end);
+    say(&mut r, "SET lost 1").unwrap();
+    daemon.end("SHUTDOWN NOSAVE");
+    // Redis would begin with nothing here.
+    let daemon = Daemon::start(folder.path(), &["--appendonly", "yes"]);
+    assert_eq!(digest(&mut daemon.connect()), at_end);
+    assert!(folder.path().join("appendonlydir/appendonly.aof.1.base.rdb").exists());
+}
+
+#[test]
+fn save_points_save_and_a_save_can_be_cancelled() {
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = Daemon::start(folder.path(), &["--appendonly", "no", "--save", "1 10"]);
+    let mut r = daemon.connect();
+    fill(&mut r, 100);
+    wait_for(&mut r, "rdb_saves", "1");
+    say(&mut r, "CONFIG SET rdb-key-save-delay 10000000").unwrap();
+    say(&mut r, "BGSAVE").unwrap();
+    assert!(say(&mut r, "BGSAVE").unwrap_err().to_string().contains("already in progress"));
+    assert!(say(&mut r, "SAVE").unwrap_err().to_string().contains("already in progress"));
+    assert_eq!(say(&mut r, "BGREWRITEAOF").unwrap(), "Background append only file rewriting scheduled");
+    assert_eq!(info(&mut r, "aof_rewrite_scheduled"), "1");
+    assert_eq!(say(&mut r, "BGSAVE CANCEL").unwrap(), "Background saving cancelled");
+    assert_eq!(info(&mut r, "rdb_bgsave_in_progress"), "0");
+    assert_eq!(info(&mut r, "rdb_last_bgsave_status"), "ok");
+    daemon.end("SHUTDOWN NOSAVE");
+    assert!(!folder.path().join("temp-dump.rdb").exists(), "nothing is left behind");
+}
+
+/// A folder stands where the snapshot should be.
+#[test]
+fn a_snapshot_that_cannot_be_written_stops_writes_and_the_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = Daemon::start(folder.path(), &["--appendonly", "yes", "--save", "3600 100000"]);
+    fs::create_dir_all(folder.path().join("dump.rdb/full")).unwrap();
+    let mut r = daemon.connect();
+    say(&mut r, "SET a 1").unwrap();
+    assert!(say(&mut r, "SAVE").is_err());
+    let refused = say(&mut r, "SET a 2").unwrap_err();
+    assert!(refused.to_string().contains("MISCONF"), "{refused}");
+    assert!(say(&mut r, "SHUTDOWN").unwrap_err().to_string().contains("Errors trying to SHUTDOWN"));
+    say(&mut r, "CONFIG SET stop-writes-on-bgsave-error no").unwrap();
+    say(&mut r, "SET a 3").unwrap();
+    say(&mut r, "CONFIG SET stop-writes-on-bgsave-error yes").unwrap();
+    fs::remove_dir_all(folder.path().join("dump.rdb")).unwrap();
+    say(&mut r, "SAVE").unwrap();
+    say(&mut r, "SET a 4").unwrap();
+    daemon.end("SHUTDOWN");
+}

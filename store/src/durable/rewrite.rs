@@ -1,0 +1,104 @@
+//! A rewrite: a new base takes the place of everything up to an instant.
+//!
+//! Law: whenever the power goes, the manifest names files that make up all data. The steps, of which each survives a
+//! power cut before the next begins:
+//! 1. The next increment is created, empty, and named behind the one that is appended to.
+//! 2. The instant: the walk begins, and frames after it go to the next increment. Before the first of them is written,
+//!    the increment before is synced ([`super::Log::go_on_in`]).
+//! 3. The base is written aside, synced and given its name.
+//! 4. The manifest names the base and the increments since the instant; what they replace is history.
+//! 5. History is removed.
+//!
+//! A log that was off begins in the same way, only that nothing is named before step 4: until then what was there
+//! before counts.
+
+use std::io;
+
+use super::disk::Disk;
+use super::log::LogFiles;
+use super::manifest::{FileKind, ManifestFile};
+use super::snapshot::SnapshotOutput;
+
+/// A rewrite that is under way.
+pub struct Rewrite {
+    base: ManifestFile,
+    output: SnapshotOutput,
+    /// The number of the first increment behind the base, and its path.
+    first: u64,
+    increment: String,
+}
+
+impl Rewrite {
+    /// The path of the increment for frames after the instant.
+    pub fn increment(&self) -> &str {
+        &self.increment
+    }
+
+    /// Appends a piece of the base.
+    ///
+    /// # Errors
+    /// The storage refuses.
+    pub fn append(&mut self, disk: &mut dyn Disk, piece: &[u8]) -> io::Result<()> {
+        self.output.append(disk, piece)
+    }
+
+    /// Bytes of the base so far.
+    pub fn bytes(&self) -> u64 {
+        self.output.bytes()
+    }
+}
+
+impl LogFiles {
+    /// Makes everything ready for a rewrite, step 1. `running` says that there is a log, to which frames are appended.
+    ///
+    /// # Errors
+    /// The storage refuses; the log goes on as before.
+    pub fn begin_rewrite(&mut self, disk: &mut dyn Disk, running: bool) -> io::Result<Rewrite> {
+        let sequence = self.manifest.base().map_or(0, |base| base.sequence) + 1;
+        let base = ManifestFile { name: self.names.base(sequence), sequence, kind: FileKind::Base };
+        let output = SnapshotOutput::create(disk, &self.names.folder, &base.name, "temp-")?;
+        let named = self.add_increment(disk).and_then(|path| {
+            if running {
+                // If this fails, the increment stays named here: it is empty, and the next one has another name.
+                self.write_manifest(disk)?;
+            }
+            Ok(path)
+        });
+        match named {
+            Ok(increment) => Ok(Rewrite { base, output, first: self.manifest.last_increment(), increment }),
+            Err(error) => {
+                output.abandon(disk);
+                Err(error)
+            }
+        }
+    }
+
+    /// Gives a rewrite up. The increment for what comes after it stays, and frames may be in it already.
+    pub fn abandon_rewrite(&mut self, disk: &mut dyn Disk, rewrite: Rewrite) {
+        rewrite.output.abandon(disk);
+    }
+
+    /// Puts the base, which is whole now, in the place of what it replaces: steps 3 and 4. Returns how many bytes were
+    /// replaced; [`Self::remove_history`] frees them.
+    ///
+    /// # Errors
+    /// The storage refuses. The log is whole with the old files, or with the new ones.
+    pub fn finish_rewrite(&mut self, disk: &mut dyn Disk, rewrite: Rewrite) -> io::Result<u64> {
+        let Rewrite { base, output, first, .. } = rewrite;
+        output.finish(disk)?;
+        let mut replaced = 0;
+        let before = self.manifest.clone();
+        for file in &mut self.manifest.files {
+            if file.kind != FileKind::Increment || file.sequence < first {
+                file.kind = FileKind::History;
+                replaced += disk.size(&self.names.path(&file.name))?.unwrap_or(0);
+            }
+        }
+        self.manifest.files.insert(0, base);
+        if let Err(error) = self.write_manifest(disk) {
+            self.manifest = before;
+            return Err(error);
+        }
+        Ok(replaced)
+    }
+}

@@ -1,0 +1,115 @@
+//! The part of a database in a walk: what it was at one instant, read while it is being written.
+//!
+//! Law: a walk visits hashes in their order, whatever segments split or merge meanwhile. Before the first change at a
+//! hash that the walk has not reached, what is there is written down as it is (its *image*), and the hash is noted, so
+//! that the walk passes over it. What is behind the walk may change as it likes. So each entry of the beginning is
+//! written exactly once, and nothing else is.
+//!
+//! A hash, not a key, is what is noted: should two keys share one, both images are taken at once.
+//! Not here: the order of databases, and where the bytes go (`rdb/walk.rs`).
+
+use std::collections::BTreeSet;
+
+use super::{Database, Entry, EntryRef, Keyspace};
+use crate::rdb::Records;
+use crate::table::{Keyed, Table};
+
+/// How far a walk has come in a database.
+pub(crate) struct Walked {
+    /// What its number was at the beginning; it may have been exchanged or emptied since.
+    number: usize,
+    /// The first hash that was not reached; nothing at the end.
+    position: Option<u64>,
+    /// Hashes ahead whose images were taken, or that were not there at the beginning. Ordered, because a table would
+    /// stall the daemon when it grows.
+    noted: BTreeSet<u64>,
+    images: Records,
+}
+
+impl Walked {
+    fn before_change(&mut self, table: &Table<Entry>, hash: u64) {
+        if self.position.is_some_and(|position| hash >= position) && self.noted.insert(hash) {
+            table.with_hash(hash, |entry| self.images.entry(entry));
+        }
+    }
+}
+
+impl Database {
+    /// Whatever is about to change at a hash: a walk that is under way keeps what is there.
+    #[inline]
+    pub(super) fn before_change(&mut self, hash: u64) {
+        if let Some(walked) = &mut self.walked {
+            walked.before_change(&self.table, hash);
+        }
+    }
+
+    /// The number that a walk knows this database by.
+    fn walked_as(&self) -> Option<usize> {
+        self.walked.as_ref().map(|walked| walked.number)
+    }
+
+    /// Lets a walk visit the entries of the next bucket that it has to write. Returns how many it looked at, the bucket
+    /// counted as one; nothing at the end.
+    pub(crate) fn walk_bucket(&mut self, mut visit: impl FnMut(EntryRef<'_>)) -> Option<usize> {
+        let (table, walked) = (&self.table, self.walked.as_mut()?);
+        let position = walked.position?;
+        let mut seen = 1;
+        walked.position = table.walk(position, |entry| {
+            seen += 1;
+            // A bucket that was merged since may begin before the position.
+            let hash = table.hash(entry.key());
+            if hash >= position && !walked.noted.contains(&hash) {
+                visit(entry);
+            }
+        });
+        let is_behind = |hash: &u64| walked.position.is_none_or(|position| *hash < position);
+        while walked.noted.first().is_some_and(is_behind) {
+            walked.noted.pop_first();
+        }
+        Some(seen)
+    }
+}
+
+impl Keyspace {
+    /// Begins a walk over everything that is there now; `images` takes what has to be kept. Returns number, size and
+    /// keys with a date of each database that is not empty.
+    pub(crate) fn begin_walk(&mut self, images: &Records) -> Vec<(usize, usize, usize)> {
+        let mut sizes = Vec::new();
+        for (number, database) in self.databases.iter_mut().enumerate() {
+            if database.len() > 0 {
+                sizes.push((number, database.len(), database.dated()));
+                let (position, noted, images) = (Some(0), BTreeSet::new(), images.like());
+                database.walked = Some(Box::new(Walked { number, position, noted, images }));
+            }
+        }
+        sizes
+    }
+
+    /// The database that had this number when the walk began, wherever it is now.
+    pub(crate) fn walked(&mut self, number: usize) -> Option<&mut Database> {
+        let mut all = self.databases.iter_mut().chain(&mut self.leaving);
+        all.find(|database| database.walked_as() == Some(number))
+    }
+
+    /// Takes the images that were kept since the last time, with the number of their database.
+    pub(crate) fn take_images(&mut self, mut take: impl FnMut(usize, &[u8])) {
+        let all = self.databases.iter_mut().chain(&mut self.leaving);
+        for walked in all.filter_map(|database| database.walked.as_mut()) {
+            if walked.images.pending() > 0 {
+                take(walked.number, &walked.images.take());
+            }
+        }
+    }
+
+    /// Bytes of images that wait to be taken.
+    pub(crate) fn image_bytes(&self) -> usize {
+        let all = self.databases.iter().chain(&self.leaving);
+        all.filter_map(|database| database.walked.as_ref()).map(|walked| walked.images.pending()).sum()
+    }
+
+    /// Ends the walk. Returns what was emptied meanwhile: freeing it takes time.
+    pub(crate) fn end_walk(&mut self) -> Vec<Database> {
+        self.databases.iter_mut().for_each(|database| database.walked = None);
+        std::mem::take(&mut self.leaving)
+    }
+}

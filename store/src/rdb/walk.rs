@@ -1,0 +1,152 @@
+//! A snapshot of one instant, written in pieces while clients are served.
+//!
+//! Law: what is written is the data as it was when the walk began, each key once; what changed before the walk came to
+//! it is written as it was (see `keyspace/walk.rs`). One step is bounded by keys and bytes; one value is written as a
+//! whole, so a huge one makes a long step. There is one walk at a time.
+//!
+//! How to use it, each call under the lock of the engine, with the world let in between:
+//! 1. [`Engine::begin_walk`] fixes the instant; the stream of effects goes on from the offset of that moment.
+//! 2. [`Engine::walk_on`] gives one piece after the other; their concatenation is the snapshot. Whoever takes pieces
+//!    slowly makes images wait in memory: [`Engine::walk_bytes_waiting`] says how much.
+//! 3. The piece that says so is the last one; [`Engine::end_walk`] gives up before.
+//!
+//! Not here: who wants it (a file, the base of a log, replicas).
+
+use super::save::SnapshotHead;
+use super::writer::Writer;
+use crate::engine::Engine;
+use crate::keyspace::Database;
+use crate::limits::WALK_PIECE_BYTES;
+
+/// A walk that is under way.
+pub(crate) struct Walk {
+    id: WalkId,
+    writer: Writer,
+    /// Number, size and keys with a date of the databases that are not finished, the next one last.
+    ahead: Vec<(usize, usize, usize)>,
+    /// Whether the next one was begun.
+    begun: bool,
+    keys_total: u64,
+    keys_done: u64,
+}
+
+/// Names a walk, so that nobody takes the pieces of another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WalkId(u64);
+
+/// There is a walk already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WalkBusy;
+
+/// A part of a snapshot.
+pub struct WalkPiece {
+    /// The bytes.
+    pub bytes: Vec<u8>,
+    /// How many keys the walk came to in it.
+    pub keys: u64,
+    /// It is the last one: the walk has ended.
+    pub is_last: bool,
+    /// What was emptied during the walk. It is freed with the piece, which should be dropped without the lock.
+    _emptied: Vec<Database>,
+}
+
+impl Walk {
+    /// Takes over the images that were kept.
+    fn take_images(&mut self, engine: &mut Engine) {
+        let writer = &mut self.writer;
+        engine.data.keyspace.take_images(|number, images| {
+            writer.select(number);
+            writer.records(images);
+        });
+    }
+
+    /// Writes keys until enough is written; says whether none is left.
+    fn write_some(&mut self, engine: &mut Engine, visits_max: usize) -> bool {
+        let mut visits = 0;
+        while let Some(&(number, keys, dated)) = self.ahead.last() {
+            if self.begun {
+                self.writer.select(number);
+            } else {
+                self.writer.database(number, keys, dated);
+                self.begun = true;
+            }
+            let Some(database) = engine.data.keyspace.walked(number) else { return true };
+            let (writer, keys_done) = (&mut self.writer, &mut self.keys_done);
+            loop {
+                if visits >= visits_max || writer.pending() >= WALK_PIECE_BYTES {
+                    return false;
+                }
+                let seen = database.walk_bucket(|entry| {
+                    writer.entry(entry);
+                    *keys_done += 1;
+                });
+                match seen {
+                    Some(seen) => visits += seen,
+                    None => break,
+                }
+            }
+            self.ahead.pop();
+            self.begun = false;
+        }
+        true
+    }
+}
+
+impl Engine {
+    /// Begins a snapshot of all data as it is now. Nothing is written yet.
+    ///
+    /// # Errors
+    /// Another one is being written.
+    pub fn begin_walk(&mut self, head: &SnapshotHead) -> Result<WalkId, WalkBusy> {
+        if self.walk.is_some() {
+            return Err(WalkBusy);
+        }
+        self.walks += 1;
+        let id = WalkId(self.walks);
+        let writer = self.begin_snapshot(head);
+        let mut ahead = self.data.keyspace.begin_walk(&writer.like());
+        ahead.reverse();
+        let keys_total = ahead.iter().map(|&(_, keys, _)| keys as u64).sum();
+        self.walk = Some(Walk { id, writer, ahead, begun: false, keys_total, keys_done: 0 });
+        Ok(id)
+    }
+
+    /// Writes the next piece, for which it looks at so many keys and buckets
+    /// ([`crate::limits::WALK_VISITS_PER_PIECE`] is a good number); nothing if this walk is over or was given up.
+    pub fn walk_on(&mut self, id: WalkId, visits_max: usize) -> Option<WalkPiece> {
+        let mut walk = self.walk.take_if(|walk| walk.id == id)?;
+        let before = walk.keys_done;
+        walk.take_images(self);
+        if !walk.write_some(self, visits_max) {
+            let (bytes, keys) = (walk.writer.take(), walk.keys_done - before);
+            self.walk = Some(walk);
+            return Some(WalkPiece { bytes, keys, is_last: false, _emptied: Vec::new() });
+        }
+        let (bytes, keys) = (walk.writer.finish(), walk.keys_done - before);
+        Some(WalkPiece { bytes, keys, is_last: true, _emptied: self.data.keyspace.end_walk() })
+    }
+
+    /// Gives a walk up; says whether it was under way.
+    pub fn end_walk(&mut self, id: WalkId) -> bool {
+        let given_up = self.walk.take_if(|walk| walk.id == id).is_some();
+        if given_up {
+            drop(self.data.keyspace.end_walk());
+        }
+        given_up
+    }
+
+    /// The walk that is under way.
+    pub fn current_walk(&self) -> Option<WalkId> {
+        self.walk.as_ref().map(|walk| walk.id)
+    }
+
+    /// How many keys the walk that is under way has come to, and how many there were when it began.
+    pub fn walk_progress(&self) -> Option<(u64, u64)> {
+        self.walk.as_ref().map(|walk| (walk.keys_done, walk.keys_total))
+    }
+
+    /// Bytes that wait in memory for [`Self::walk_on`]: what was changed before the walk came to it.
+    pub fn walk_bytes_waiting(&self) -> usize {
+        self.data.keyspace.image_bytes()
+    }
+}
