@@ -176,6 +176,7 @@ impl Daemon {
             now: Clock.now(),
             config,
         });
+        check_renames(&engine)?;
         engine.set_loading(true);
         let threads = io_thread_count(engine.config());
         let (controller, controls) = control;
@@ -184,7 +185,7 @@ impl Daemon {
         let lasting = Lasting { log, saver, folder: folder.clone() };
         let mut shared = Shared::new(engine, lasting, traffic, busy, controller.clone(), stop);
         shared.config_file = config_file;
-        let shared = Arc::new(shared);
+        let shared = shared.share();
         let doors = Arc::new(Mutex::new(doors));
         live_config::connect(&shared, Arc::clone(&doors), logging);
         let io_threads: Result<Vec<_>, _> =
@@ -249,6 +250,15 @@ impl Daemon {
         self.shared.save_at_end();
         self.log_threads.stop();
     }
+}
+
+/// Whether every command that `rename-command` names is there.
+fn check_renames(engine: &Engine) -> Result<(), StartFault> {
+    let renames = engine.config().renames().iter();
+    let wrong = renames.map(|(name, _)| name).find(|name| engine.commands().find(name.as_bytes()).is_none());
+    wrong.map_or(Ok(()), |name| {
+        Err(StartFault::Users(format!("rename-command: there is no command '{name}'")))
+    })
 }
 
 /// How the log is called.

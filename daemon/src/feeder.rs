@@ -29,7 +29,10 @@ enum Paused {
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// Feeds the client until one side ends the connection.
     pub(crate) async fn feed(mut self) {
-        if !self.hear() {
+        // Replies that it has not read yet come before the stream.
+        let replies = self.out.split_off(self.sent);
+        (self.out, self.sent) = (Vec::new(), 0);
+        if !self.send_on(&replies).await || !self.hear() {
             return;
         }
         loop {
@@ -50,6 +53,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                     Event::Closed => false,
                     Event::Read => self.hear(),
                     Event::Mail(mail) => !mail.close,
+                    Event::Room => true,
                 },
             };
             if !go_on {

@@ -26,6 +26,8 @@ pub struct Traffic {
     pub output: AtomicU64,
     /// Connections refused because there were too many.
     pub rejected: AtomicU64,
+    /// Connections to other servers that MIGRATE keeps.
+    pub kept_links: AtomicU64,
 }
 
 /// What does not change while the process runs.
@@ -74,6 +76,10 @@ impl Host for ProcessHost {
 
     fn release_memory(&self) {
         allocator::purge();
+    }
+
+    fn traffic(&self) -> (u64, u64) {
+        (self.traffic.input.load(Ordering::Relaxed), self.traffic.output.load(Ordering::Relaxed))
     }
 
     fn memory_used(&self) -> usize {
@@ -125,6 +131,7 @@ impl Host for ProcessHost {
             net_input: self.traffic.input.load(Ordering::Relaxed),
             net_output: self.traffic.output.load(Ordering::Relaxed),
             rejected_connections: self.traffic.rejected.load(Ordering::Relaxed),
+            kept_links: self.traffic.kept_links.load(Ordering::Relaxed),
             log: self.log.is_open().then(|| {
                 let status = self.log.status();
                 LogFacts {

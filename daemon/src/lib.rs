@@ -32,6 +32,8 @@ pub mod log_writer;
 pub mod logging;
 pub mod mailbox;
 pub mod metrics;
+pub mod migrate;
+pub mod oom_score;
 pub mod panic;
 pub mod rewrite;
 pub mod saver;

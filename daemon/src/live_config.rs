@@ -13,10 +13,13 @@ use crate::doors::Doors;
 use crate::log_growth::GrowthLimit;
 use crate::logging::Logging;
 use crate::mailbox::OutputLimits;
+use crate::oom_score::OomScore;
 use crate::shared::{ConfigRefusal, Shared};
 
 /// What redis-server answers when an address cannot be had.
 const CANNOT_LISTEN: &str = "Unable to listen on this port. Check server logs.";
+/// What belongs to [`OomScore`].
+const OOM: [&str; 2] = ["oom-score-adj", "oom-score-adj-values"];
 const CANNOT_BIND: &str = "Failed to bind to specified addresses.";
 
 /// Lets changes of the configuration reach these parts of the daemon.
@@ -25,10 +28,17 @@ pub fn connect(shared: &Arc<Shared>, doors: Arc<Mutex<Doors>>, logging: Option<L
     shared.query_max.store(query_max, Ordering::Relaxed);
     *shared.limits.lock() = output_limits(shared.lock().engine.config());
     let log = Arc::clone(&shared.log);
+    let mut oom_score = OomScore::default();
+    if let Err(error) = oom_score.apply(shared.lock().engine.config()) {
+        tracing::warn!(%error, "oom-score-adj cannot be set");
+    }
     let weak = Arc::downgrade(shared);
     shared.set_reconfigure(Box::new(move |config, names| {
         if let Some(name) = ["port", "bind"].into_iter().find(|name| names.contains(name)) {
             rebind(&doors, config, name)?;
+        }
+        if let Some(name) = OOM.into_iter().find(|name| names.contains(name)) {
+            set_oom_score(&mut oom_score, config, name)?;
         }
         for name in names {
             match *name {
@@ -60,6 +70,16 @@ fn rebind(doors: &Mutex<Doors>, config: &Config, name: &'static str) -> Result<(
         tracing::error!("{error}");
         let reason = if name == "port" { CANNOT_LISTEN } else { CANNOT_BIND };
         ConfigRefusal { name, reason: reason.to_owned() }
+    })
+}
+
+fn set_oom_score(score: &mut OomScore, config: &Config, name: &'static str) -> Result<(), ConfigRefusal> {
+    score.apply(config).map_err(|error| {
+        tracing::error!(%error, "oom-score-adj cannot be set");
+        ConfigRefusal {
+            name,
+            reason: "Failed to apply new oom_score_adj configuration, check server logs.".to_owned(),
+        }
     })
 }
 

@@ -6,13 +6,14 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use parking_lot::{Mutex, MutexGuard};
+use pbj_store::command::Fault;
 use pbj_store::config::Config;
-use pbj_store::engine::{ClientId, Engine, Executed, Output, Peer, Requests, Step};
+use pbj_store::engine::{ClientId, Engine, Executed, Migrated, Output, Peer, Requests, Step};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -22,6 +23,7 @@ use crate::control::{Control, Controller};
 use crate::host::Traffic;
 use crate::log_writer::LogDoor;
 use crate::mailbox::{Mailbox, OutputLimits};
+use crate::migrate::Migrator;
 use crate::saver::{Job, Saver};
 use crate::{rewrite, users_file};
 
@@ -96,6 +98,8 @@ pub struct Shared {
     control: Controller,
     reload: Mutex<Option<Reload>>,
     reconfigure: Mutex<Option<Reconfigure>>,
+    migrator: Migrator,
+    myself: Weak<Self>,
     /// The file of the configuration, for CONFIG REWRITE.
     pub config_file: Option<PathBuf>,
 }
@@ -147,8 +151,15 @@ impl Shared {
             control,
             reload: Mutex::new(None),
             reconfigure: Mutex::new(None),
+            migrator: Migrator::default(),
+            myself: Weak::new(),
             config_file: None,
         }
+    }
+
+    /// Puts it where all threads find it.
+    pub fn share(self) -> Arc<Self> {
+        Arc::new_cyclic(|myself| Self { myself: myself.clone(), ..self })
     }
 
     /// The data folder.
@@ -392,6 +403,16 @@ impl Shared {
 
     fn step(&self, engine: &mut Engine, client: Option<ClientId>, step: Step) {
         let result = match step {
+            Step::Migrate(migration) => {
+                let Some(client) = client else { return };
+                let Err(error) = self.migrator.begin(&self.myself, client, *migration) else { return };
+                let fault = Some(Fault::other(format!("MIGRATE cannot begin: {error}")));
+                return engine.finish_migration(
+                    self.clock.now(),
+                    client,
+                    Migrated { fault, ..Migrated::default() },
+                );
+            }
             Step::Stall(us) => {
                 // The point of DEBUG SLEEP: nobody else does anything meanwhile.
                 std::thread::sleep(Duration::from_micros(us));
@@ -430,8 +451,15 @@ impl Shared {
             Step::ConfigChanged { names, before } => self.reconfigure(engine, &names, before),
         };
         if let Some(client) = client {
-            engine.finish_step(client, &result.map_err(pbj_store::command::Fault::other));
+            engine.finish_step(client, &result.map_err(Fault::other));
         }
+    }
+
+    /// Takes over what became of a migration.
+    pub fn end_migration(&self, client: ClientId, migrated: Migrated) {
+        let mut core = self.core.lock();
+        core.engine.finish_migration(self.clock.now(), client, migrated);
+        self.deliver(&mut core.engine);
     }
 
     fn rewrite_config(&self, engine: &Engine, all: bool) -> Result<(), String> {

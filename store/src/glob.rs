@@ -1,7 +1,10 @@
 //! Glob patterns as KEYS, SCAN, PSUBSCRIBE and CONFIG GET know them: `*`, `?`, `[a-z]`, `[^a]`, `\x`.
 //!
 //! Law: time is at most the product of the two lengths. Only the last `*` is ever tried again: whatever an earlier one
-//! could still swallow, the last one can swallow as well.
+//! could still swallow, the last one can swallow as well. A pattern with more stars than [`STARS_MAX`] matches nothing
+//! that reaches the star beyond them, as in Redis.
+
+use crate::limits::STARS_MAX;
 
 /// Whether `text` matches `pattern`.
 pub fn matches(pattern: &[u8], text: &[u8]) -> bool {
@@ -22,14 +25,22 @@ impl Matcher<'_> {
     fn run(&self, text: &[u8]) -> bool {
         let (mut at, mut read) = (0, 0);
         let mut retry = None;
+        let mut stars = 0;
         loop {
             if self.pattern.get(at) == Some(&b'*') {
-                at += 1;
+                at += self.pattern[at..].iter().take_while(|&&byte| byte == b'*').count();
+                if at == self.pattern.len() {
+                    return true;
+                }
+                stars += 1;
+                if stars > STARS_MAX {
+                    return false;
+                }
                 retry = Some((at, read));
                 continue;
             }
             if read == text.len() {
-                return self.pattern[at..].iter().all(|&byte| byte == b'*');
+                return at == self.pattern.len();
             }
             if let Some(next) = self.step(at, text[read]) {
                 (at, read) = (next, read + 1);
@@ -116,6 +127,15 @@ mod tests {
             assert_eq!(matches(pattern.as_bytes(), text.as_bytes()), expected, "{pattern} on {text}");
         }
         assert!(matches_nocase(b"MAX*", b"maxmemory"));
+    }
+
+    #[test]
+    fn stars_beyond_the_bound_match_nothing() {
+        let pattern = |stars: usize| [b"*?".repeat(stars), b"*".to_vec()].concat();
+        let text = b"a".repeat(3000);
+        assert!(matches(&pattern(STARS_MAX), &text));
+        assert!(!matches(&pattern(STARS_MAX + 1), &text));
+        assert!(matches(&b"*".repeat(3000), b"runs of stars are one"));
     }
 
     /// CVE-2022-36021: nested stars once took exponential time.

@@ -15,6 +15,12 @@ pub const ARGUMENTS_MAX_UNAUTHENTICATED: i64 = 10;
 pub const BULK_MAX_UNAUTHENTICATED: i64 = 16 * 1024;
 /// Requests taken from one connection before others get their turn.
 pub const BATCH_REQUESTS_MAX: usize = 1024;
+/// Bytes of replies after which the rest of such a batch waits for its next turn.
+pub const BATCH_OUTPUT_MAX: usize = 1 << 20;
+/// Runs of stars in a pattern.
+pub const STARS_MAX: usize = 1000;
+/// Arguments whose places a connection keeps room for between its requests.
+pub const ARGUMENTS_KEPT: usize = 4096;
 /// Requests whose keys are looked up ahead of time.
 pub const PREFETCH_WINDOW: usize = 32;
 /// Longest text value that shares one allocation with its key, in bytes.

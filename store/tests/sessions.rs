@@ -1,8 +1,9 @@
 //! What clients see of each other and of themselves: messages between replies, pauses, dates, transactions.
 #![expect(clippy::unwrap_used, reason = "a test ends when something is missing")]
 
+use pbj_store::command::Fault;
 use pbj_store::config::Config;
-use pbj_store::engine::{ClientId, Engine, EngineOptions, NoHost, Output, Peer, Requests};
+use pbj_store::engine::{ClientId, Engine, EngineOptions, Migrated, NoHost, Output, Peer, Requests, Step};
 use pbj_store::resp::reply::write_command;
 use pbj_store::resp::request::{Batch, Parser, RequestLimits};
 use pbj_store::time::Now;
@@ -185,6 +186,77 @@ fn a_walk_removes_what_it_would_have_returned() {
     assert_eq!(world.call("DBSIZE"), ":1");
     assert_eq!(world.call("SCAN 0 MATCH k TYPE list"), "*2 $1 0 *0");
     assert_eq!(world.call("DBSIZE"), ":0");
+}
+
+/// A client that is cut off at its limit gets nothing more; a reply is not made longer than that for nobody.
+#[test]
+fn a_reply_ends_where_its_client_is_cut_off() {
+    let mut world = World::new();
+    world.call("HSET h f v");
+    assert_eq!(world.call("HRANDFIELD h -999999999"), "-ERR value is out of range");
+    world.call_words(world.client, &[b"CONFIG", b"SET", b"client-output-buffer-limit", b"normal 1000 0 0"]);
+    let started = world.call("HRANDFIELD h -999999999");
+    assert!(started.len() < 2000, "{} bytes", started.len());
+    assert!(world.call("HRANDFIELD h -3").starts_with("*3"));
+}
+
+/// Keys leave for another server: until it has them, reads go on and writes wait; then they are gone here.
+#[test]
+fn writes_wait_for_a_migration() {
+    let mut world = World::new();
+    world.call("SET a 1");
+    world.call("SET b 2");
+    world.call("PEXPIRE b 500");
+    assert_eq!(world.call("MIGRATE h 1 missing 0 100"), "+NOKEY");
+    let mover = world.connect();
+    assert_eq!(world.call_as(mover, "MIGRATE h 1  0 100 REPLACE AUTH secret KEYS a b"), "");
+    let steps = world.engine.take_outputs();
+    let [Output::Step { client: Some(_), step: Step::Migrate(migration) }] = &steps[..] else {
+        panic!("{steps:?}")
+    };
+    assert!(!format!("{migration:?}").contains("secret"));
+    let names: Vec<(&[u8], u64)> =
+        migration.moved.iter().map(|moving| (&*moving.key, moving.ttl_ms)).collect();
+    assert_eq!(names, [(&b"a"[..], 0), (&b"b"[..], 500)]);
+    assert_eq!(world.call("GET a"), "$1 1");
+    assert_eq!(world.call("SET a 3"), "", "it waits");
+    world.engine.fetch_frames(Vec::new());
+    let migrated = Migrated { arrived: vec![(*b"a").into()], fault: Some(Fault::coded("IOERR gone")) };
+    world.engine.finish_migration(world.now, mover, migrated);
+    let log = world.engine.fetch_frames(Vec::new());
+    assert_eq!(readable(&log), "*2 $3 DEL $1 a");
+    let told: Vec<(ClientId, String)> = world
+        .engine
+        .take_outputs()
+        .into_iter()
+        .filter_map(|output| match output {
+            Output::Reply { client, bytes } => Some((client, readable(&bytes))),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(told, [(world.client, String::new()), (mover, "-IOERR gone".to_owned())]);
+    assert_eq!(world.call("EXISTS a b"), ":1");
+    assert_eq!(world.call("SET a 3"), "+OK");
+    let nested =
+        world.eval(world.client, "return redis.pcall('MIGRATE', 'h', '1', KEYS[1], 0, 1).err", &["a"]);
+    assert!(nested.contains("transaction or a script"), "{nested}");
+}
+
+/// A command has another name, or none, for clients; the log has its own.
+#[test]
+fn commands_get_other_names() {
+    let mut config = Config::default();
+    config.set("rename-command", &["SETNX", "only"]).unwrap();
+    config.set("rename-command", &["FLUSHALL", ""]).unwrap();
+    let mut engine =
+        Engine::new(EngineOptions { config, seed: 7, extension: None, host: Box::new(NoHost), now: NOW });
+    engine.set_feed_wanted(true);
+    let client = engine.connect(NOW, Peer::default());
+    let mut world = World { engine, client, now: NOW };
+    assert_eq!(world.call("ONLY k v"), ":1");
+    assert!(world.call("SETNX k v").starts_with("-ERR unknown command 'SETNX'"));
+    assert!(world.call("FLUSHALL").starts_with("-ERR unknown command 'FLUSHALL'"));
+    assert!(readable(&world.engine.fetch_frames(Vec::new())).ends_with("*3 $5 setnx $1 k $1 v"));
 }
 
 /// A member of 64 KiB, four million times, is a quarter of a terabyte: the largest reply of the smallest request.

@@ -18,6 +18,7 @@ import catalogue
 import crowd
 import hostile
 import peers as servers
+import surface
 import walk
 from compare import line
 from grammar import read_docs
@@ -142,11 +143,11 @@ def main():
     parser.add_argument("--seconds", type=float, default=60, help="for each part, unless --ops is given")
     parser.add_argument("--ops", type=int, default=0, help="requests of each part, the same on every machine")
     parser.add_argument("--round", type=int, default=0, help="begin with this round")
-    parser.add_argument("--part", choices=["catalogue", "hostile", "walk", "crowd"], action="append")
+    parser.add_argument("--part", choices=["surface", "catalogue", "hostile", "walk", "crowd"], action="append")
     parser.add_argument("--keep-going", action="store_true", help="do not stop at the first difference")
     parser.add_argument("--repeat", type=int, default=1, help="show so many differences of the same command")
     options = parser.parse_args()
-    parts = options.part or ["catalogue", "hostile", "walk", "crowd"]
+    parts = options.part or ["surface", "catalogue", "hostile", "walk", "crowd"]
     print(f"seed {options.seed}", flush=True)
     try:
         run = Run(options)
@@ -157,7 +158,9 @@ def main():
         docs = read_docs(Client(run.peers[0].port), ALL)
         for part in parts:
             run.begin_part()
-            if part == "catalogue":
+            if part == "surface":
+                surface.compare(run)
+            elif part == "catalogue":
                 catalogue.compare(run)
             elif part == "hostile":
                 hostile.compare(run)

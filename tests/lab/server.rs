@@ -227,6 +227,7 @@ impl Server {
                 }
                 Ok(())
             }
+            Step::Migrate(_) => Err("there is no other server here".to_owned()),
             Step::RewriteLog { number } => {
                 self.rewriting = Some(Rewriting::Asked(*number));
                 Ok(())

@@ -102,6 +102,9 @@ pub const DANGEROUS: u32 = 1 << 17;
 /// Works on the connection.
 pub const CONNECTION: u32 = 1 << 18;
 
+/// No category: the command has those that its row names, and not that of its group.
+pub const OWN_CATEGORIES: u32 = 1 << 31;
+
 /// The bit of a category by name.
 pub fn category(name: &str) -> Option<u32> {
     CATEGORIES.iter().find(|(known, _)| *known == name).map(|&(_, bit)| bit)

@@ -39,6 +39,8 @@ pub struct Index {
     all: Vec<Callable>,
     /// First subcommand of each container in `all`, by the id of the container.
     children: Vec<u16>,
+    /// What clients have to say instead of some names, in small letters: the other name, or that there is none.
+    renamed: Vec<(Vec<u8>, Option<u16>)>,
 }
 
 /// A hash of a name in small letters. Clients choose which names they ask for, but not which are in the table, so a
@@ -58,7 +60,8 @@ fn name_hash(lower: &[u8]) -> u64 {
 impl Index {
     /// An index of these rows.
     pub fn new(rows: impl IntoIterator<Item = &'static Command>) -> Self {
-        let mut index = Self { by_name: HashTable::new(), all: Vec::new(), children: Vec::new() };
+        let mut index =
+            Self { by_name: HashTable::new(), all: Vec::new(), children: Vec::new(), renamed: Vec::new() };
         for row in rows {
             index.add(row);
         }
@@ -69,7 +72,7 @@ impl Index {
         let id = self.all.len() as u16;
         self.all.push(Callable { row, container: None, id });
         self.children.push(id + 1);
-        let help = (!row.subcommands.is_empty()).then_some(&crate::commands::HELP);
+        let help = crate::commands::help_of(row);
         for child in row.subcommands.iter().chain(help) {
             let id = self.all.len() as u16;
             self.all.push(Callable { row: child, container: Some(row), id });
@@ -119,10 +122,49 @@ impl Index {
         }
     }
 
-    /// The command that a request calls, its subcommand if it has any.
+    /// Gives a command another name, or takes it away from clients; whether that can be.
+    pub fn rename(&mut self, name: &str, other: &str) -> bool {
+        let Some(command) = self.find(name.as_bytes()) else { return false };
+        let other = other.to_ascii_lowercase().into_bytes();
+        if self.find(&other).is_some() || self.renamed.iter().any(|(known, _)| *known == other) {
+            return false;
+        }
+        self.renamed.push((command.row.name.into(), None));
+        if !other.is_empty() {
+            self.renamed.push((other, Some(command.id)));
+        }
+        true
+    }
+
+    /// Whether clients have to say other names.
+    pub fn has_renamed(&self) -> bool {
+        !self.renamed.is_empty()
+    }
+
+    /// The command that a client means by this name.
+    #[inline]
+    fn find_called(&self, name: &[u8]) -> Option<Callable> {
+        let renamed = self.renamed.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
+        match renamed {
+            None => self.find(name),
+            Some((_, id)) => id.map(|id| self.all[id as usize]),
+        }
+    }
+
+    /// The command that a request of a client calls, its subcommand if it has any.
     #[inline]
     pub fn resolve(&self, args: &[&[u8]]) -> Option<Callable> {
-        let found = self.find(args.first()?)?;
+        self.with_sub(self.find_called(args.first()?)?, args)
+    }
+
+    /// The command that a line of the log calls: it knows only the names that all servers know.
+    #[inline]
+    pub fn resolve_own(&self, args: &[&[u8]]) -> Option<Callable> {
+        self.with_sub(self.find(args.first()?)?, args)
+    }
+
+    #[inline]
+    fn with_sub(&self, found: Callable, args: &[&[u8]]) -> Option<Callable> {
         if found.row.subcommands.is_empty() {
             return Some(found);
         }

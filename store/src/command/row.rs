@@ -8,6 +8,9 @@ use crate::engine::{ClientId, Engine};
 use crate::resp::reply::Reply;
 use crate::txn::Txn;
 
+/// Finds the arguments of a request that are keys.
+pub type KeyFinder = fn(&[&[u8]]) -> Vec<usize>;
+
 /// Everything about a command, beside its handler.
 #[derive(Clone, Copy)]
 pub struct Command {
@@ -25,6 +28,8 @@ pub struct Command {
     pub categories: u32,
     /// Where its keys are.
     pub keys: &'static [KeySpec],
+    /// Which arguments are keys, where the specifications cannot tell exactly.
+    pub exact_keys: Option<KeyFinder>,
     /// What the log and the replicas get to see.
     pub effect: Effect,
     /// Version of Redis (or PBJ) that had it first.
@@ -192,6 +197,7 @@ impl Command {
             flags: 0,
             categories: 0,
             keys: &[],
+            exact_keys: None,
             effect: Effect::Stated,
             since: "1.0.0",
             cost: "O(1)",
@@ -250,6 +256,11 @@ impl Command {
         Self { keys, ..self }
     }
 
+    /// Sets which arguments are keys, where the specifications cannot tell exactly.
+    pub const fn exact_keys(self, find: KeyFinder) -> Self {
+        Self { exact_keys: Some(find), ..self }
+    }
+
     /// The log sees the command as it came.
     pub const fn verbatim(self) -> Self {
         Self { effect: Effect::Verbatim, ..self }
@@ -294,6 +305,9 @@ impl Command {
     /// Where the keys of a request are, and what happens to each; nothing at all if the arguments make no sense.
     /// Arguments that are only treated as keys are among them.
     pub fn key_positions(&self, args: &[&[u8]]) -> Vec<(usize, u16)> {
+        if let (Some(find), Some(spec)) = (self.exact_keys, self.keys.first()) {
+            return find(args).into_iter().map(|index| (index, spec.flags)).collect();
+        }
         let mut found = Vec::new();
         for spec in self.keys {
             let Some(indices) = spec.indices(args) else { return Vec::new() };
@@ -312,8 +326,10 @@ impl Command {
         let access = when(flags::WRITE, "write") | reads;
         let admin = when(flags::ADMIN, "admin") | when(flags::ADMIN, "dangerous");
         let speed = if self.is(flags::FAST) { named("fast") } else { named("slow") };
-        self.categories
-            | named(self.group.category())
+        let kept = self.categories & flags::OWN_CATEGORIES != 0 || matches!(self.handler, Handler::Container);
+        let group = if kept { 0 } else { named(self.group.category()) };
+        (self.categories & !flags::OWN_CATEGORIES)
+            | group
             | access
             | admin
             | speed

@@ -102,6 +102,11 @@ fn keys_move(row: &Command) -> bool {
     })
 }
 
+/// The subcommands, HELP among them.
+fn children(row: &'static Command) -> Vec<&'static Command> {
+    row.subcommands.iter().chain(super::help_of(row)).collect()
+}
+
 /// Flags that Redis keeps to itself.
 const HIDDEN_FLAGS: u32 = MAY_REPLICATE | PROTECTED | TOUCHES_ARBITRARY_KEYS | ALLDBS;
 
@@ -128,8 +133,9 @@ fn write_info(callable: Callable, reply: &mut Reply<'_>) {
     row.tips.iter().for_each(|tip| reply.bulk(tip.as_bytes()));
     reply.set(row.keys.len());
     row.keys.iter().for_each(|spec| write_key_spec(spec, reply));
-    reply.set(row.subcommands.len());
-    for child in row.subcommands {
+    let children = children(row);
+    reply.set(children.len());
+    for child in children {
         write_info(Callable { row: child, container: Some(row), id: 0 }, reply);
     }
 }
@@ -229,8 +235,9 @@ fn write_docs(callable: Callable, reply: &mut Reply<'_>) {
     }
     if !row.subcommands.is_empty() {
         reply.bulk(b"subcommands");
-        reply.map(row.subcommands.len());
-        for child in row.subcommands {
+        let children = children(row);
+        reply.map(children.len());
+        for child in children {
             let child = Callable { row: child, container: Some(row), id: 0 };
             reply.bulk(child.full_name().as_bytes());
             write_docs(child, reply);

@@ -34,7 +34,7 @@ fn config_get(engine: &mut Engine, _client: ClientId, mut args: Args<'_>, reply:
 }
 
 /// Directives whose change may fail in the world, so that the client has to wait for it.
-const WORLDLY: &[&str] = &["bind", "port"];
+const WORLDLY: &[&str] = &["bind", "port", "oom-score-adj", "oom-score-adj-values"];
 
 /// The error of CONFIG SET for one of its pairs.
 fn failed(name: &str, reason: &str) -> Fault {
@@ -55,6 +55,8 @@ fn config_set(engine: &mut Engine, client: ClientId, mut args: Args<'_>, reply: 
     if !pairs.len().is_multiple_of(2) {
         return Err(Fault::Syntax);
     }
+    let is_local = engine.session_mut(client)?.peer.is_local();
+    let may_be_protected = engine.config().allows_protected_directives(is_local);
     // All or nothing: the pairs are tried on a copy.
     let mut changed = engine.config().clone();
     let mut names = Vec::new();
@@ -66,7 +68,7 @@ fn config_set(engine: &mut Engine, client: ClientId, mut args: Args<'_>, reply: 
         if directive.immutable {
             return Err(failed(&name, "can't set immutable config"));
         }
-        if directive.protected && changed.text("enable-protected-configs") == "no" {
+        if directive.protected && !may_be_protected {
             return Err(failed(&name, "can't set protected config"));
         }
         if names.contains(&directive.name) {
@@ -122,8 +124,7 @@ const CONFIG_REWRITE: Command = Command::system("rewrite", Group::Server, config
     .flags(ADMIN | NOSCRIPT | LOADING | STALE)
     .since("2.8.0")
     .cost("O(1)")
-    .summary("Writes the directives that were changed into the configuration file.")
-    .tips(&["request_policy:all_nodes", "response_policy:all_succeeded"]);
+    .summary("Writes the directives that were changed into the configuration file.");
 
 fn config_rewrite(engine: &mut Engine, client: ClientId, _args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     engine.hold(client, Step::RewriteConfig { all: false }, reply)

@@ -281,14 +281,13 @@ fn protocol(mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
             });
         }
         b"attrib" => {
-            if reply.protocol() == Protocol::V2 {
-                return Err(Fault::other("RESP2 doesn't exist with attributes"));
+            if reply.protocol() == Protocol::V3 {
+                reply.attribute(1);
+                reply.bulk(b"key-popularity");
+                reply.array(2);
+                reply.bulk(b"key:123");
+                reply.integer(90);
             }
-            reply.attribute(1);
-            reply.bulk(b"key-popularity");
-            reply.array(2);
-            reply.bulk(b"key:123");
-            reply.integer(90);
             reply.bulk(b"Some real reply following the attribute");
         }
         b"push" => {

@@ -113,6 +113,7 @@ fn restore(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run 
         return Err(Fault::coded("BUSYKEY Target key name already exists."));
     }
     let date = date_of(txn, ttl, &options)?;
+    txn.data.counters.payloads += 1;
     let trusted = txn.data.trusts_dumps;
     let (thresholds, hash_key) = txn.hash_setup(key);
     let opened = open_dump(payload, trusted).and_then(|(body, version)| {

@@ -5,18 +5,40 @@ use crate::command::syntax::{self, Argument, Kind};
 use crate::engine::{ClientId, Engine};
 use crate::limits::ECHO_MAX;
 
-/// The row that the index adds to every container.
-pub(crate) static HELP: Command = Command::system("help", Group::Server, help)
-    .arity(2)
-    .flags(LOADING | STALE)
-    .since("5.0.0")
-    .summary("Lists the subcommands.");
+static OF_SERVER: Command = row(Group::Server);
+static OF_CONNECTION: Command = row(Group::Connection);
+static OF_SCRIPTING: Command = row(Group::Scripting);
+static OF_KEYS: Command = row(Group::Generic);
+static OF_STREAMS: Command = row(Group::Stream);
+
+/// The row that a container gets which has none of its own: whoever may use a group may ask for its help.
+pub(crate) fn help_of(container: &Command) -> Option<&'static Command> {
+    if container.subcommands.is_empty() || container.subcommands.iter().any(|row| row.name == "help") {
+        return None;
+    }
+    Some(match container.group {
+        Group::Scripting => &OF_SCRIPTING,
+        Group::Generic => &OF_KEYS,
+        Group::Stream => &OF_STREAMS,
+        Group::Connection => &OF_CONNECTION,
+        _ if container.categories & CONNECTION != 0 => &OF_CONNECTION,
+        _ => &OF_SERVER,
+    })
+}
+
+const fn row(group: Group) -> Command {
+    Command::system("help", group, help)
+        .arity(2)
+        .flags(LOADING | STALE)
+        .since("5.0.0")
+        .summary("Lists the subcommands.")
+}
 
 fn help(engine: &mut Engine, _client: ClientId, args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     let container = args.all().first().and_then(|name| engine.index.find(name)).ok_or(Fault::Syntax)?;
     let name = container.row.name.to_ascii_uppercase();
     let mut lines = vec![format!("{name} <subcommand> [<arg> [value] [opt] ...]. Subcommands are:")];
-    for row in container.row.subcommands.iter().chain([&HELP]) {
+    for row in container.row.subcommands.iter().chain(help_of(container.row)) {
         let usage = syntax::parse(row.syntax).iter().map(usage).collect::<Vec<_>>().join(" ");
         lines.push(format!("{} {usage}", row.name.to_ascii_uppercase()).trim_end().to_owned());
         lines.push(format!("    {}", row.summary));

@@ -198,7 +198,7 @@ fn memory(engine: &Engine, facts: &Facts, text: &mut String) {
         "mem_allocator": facts.allocator,
         "active_defrag_running": 0,
         "lazyfree_pending_objects": 0,
-        "lazyfreed_objects": 0,
+        "lazyfreed_objects": engine.data.counters.lazily_freed,
     }
 }
 
@@ -248,6 +248,10 @@ fn persistence(engine: &Engine, facts: &Facts, text: &mut String) {
     }
 }
 
+fn kilobytes(bytes: u64) -> String {
+    format!("{:.2}", bytes as f64 / 1024.0)
+}
+
 fn stats(engine: &Engine, facts: &Facts, text: &mut String) {
     let (stats, data, syncs) = (&engine.stats, engine.data.counters, engine.replication.counters);
     lines! { text,
@@ -258,6 +262,10 @@ fn stats(engine: &Engine, facts: &Facts, text: &mut String) {
         "total_net_output_bytes": facts.net_output,
         "total_net_repl_input_bytes": syncs.input,
         "total_net_repl_output_bytes": syncs.output,
+        "instantaneous_input_kbps": kilobytes(stats.input_rate.per_second()),
+        "instantaneous_output_kbps": kilobytes(stats.output_rate.per_second()),
+        "instantaneous_input_repl_kbps": "0.00",
+        "instantaneous_output_repl_kbps": "0.00",
         "rejected_connections": facts.rejected_connections,
         "sync_full": syncs.full,
         "sync_partial_ok": syncs.partial,
@@ -278,14 +286,27 @@ fn stats(engine: &Engine, facts: &Facts, text: &mut String) {
         "pubsubshard_channels": engine.channels.of(crate::engine::Scope::Shard).len(),
         "latest_fork_usec": 0,
         "total_forks": 0,
+        "migrate_cached_sockets": facts.kept_links,
+        "slave_expires_tracked_keys": 0,
+        "active_defrag_hits": 0,
+        "active_defrag_misses": 0,
+        "active_defrag_key_hits": 0,
+        "active_defrag_key_misses": 0,
+        "total_active_defrag_time": 0,
+        "current_active_defrag_time": 0,
         "tracking_total_keys": engine.tracking.keys(),
         "tracking_total_items": engine.tracking.items(),
         "tracking_total_prefixes": engine.tracking.prefixes(),
         "clock_jumps": stats.clock_jumps,
         "unexpected_error_replies": stats.unexpected_errors,
         "total_error_replies": stats.errors,
+        "dump_payload_sanitizations": data.payloads,
         "total_reads_processed": facts.reads,
         "total_writes_processed": facts.writes,
+        "io_threaded_reads_processed": facts.reads,
+        "io_threaded_writes_processed": facts.writes,
+        "reply_buffer_shrinks": 0,
+        "reply_buffer_expands": 0,
     }
 }
 

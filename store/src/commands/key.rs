@@ -3,7 +3,8 @@
 use super::prelude::*;
 use super::scan::Walk;
 use crate::glob;
-use crate::keyspace::Value;
+use crate::keyspace::{Value, View};
+use crate::limits::LIST_NODE_ELEMENTS;
 use crate::number::parse_i64;
 use crate::table::Keyed;
 use crate::txn::Expiry;
@@ -33,7 +34,7 @@ fn del(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     Ok(Outcome::Done)
 }
 
-const UNLINK: Command = Command::data("unlink", Group::Generic, del)
+const UNLINK: Command = Command::data("unlink", Group::Generic, unlink)
     .arity(-2)
     .flags(WRITE | FAST)
     .keys(&[Key::range(1, -1, 1, Key::RM | Key::DELETE)])
@@ -43,6 +44,35 @@ const UNLINK: Command = Command::data("unlink", Group::Generic, del)
     .summary("Deletes keys; their memory is freed later if that takes long.")
     .syntax("key:k...")
     .tips(&["request_policy:multi_shard", "response_policy:agg_sum"]);
+
+fn unlink(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
+    let mut deleted = 0;
+    for key in args.rest() {
+        let pieces = txn.entry(key).map_or(0, |entry| pieces(entry.view()));
+        if delete(txn, key) {
+            deleted += 1;
+            txn.data.counters.lazily_freed += u64::from(pieces > LAZY_PIECES);
+        }
+    }
+    reply.count(deleted);
+    Ok(Outcome::Done)
+}
+
+/// Redis frees a value in the background that consists of more pieces than this.
+const LAZY_PIECES: usize = 64;
+
+/// About how many pieces of memory Redis would have to free for a value.
+fn pieces(view: View<'_>) -> usize {
+    match view {
+        View::Integer(_) | View::Inline(_) | View::Raw(_) => 1,
+        View::List(list) => list.len() / LIST_NODE_ELEMENTS + 1,
+        View::Set(set) if set.encoding() == "hashtable" => set.len(),
+        View::Hash(hash) if hash.encoding() == "hashtable" => hash.len(),
+        View::Zset(zset) if zset.encoding() == "skiplist" => zset.len(),
+        View::Stream(stream) => stream.pieces(),
+        View::Set(_) | View::Hash(_) | View::Zset(_) => 1,
+    }
+}
 
 fn delete(txn: &mut Txn<'_>, key: &[u8]) -> bool {
     let found = txn.exists(key);
@@ -337,10 +367,21 @@ fn dbsize(txn: &mut Txn<'_>, _args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     Ok(Outcome::Done)
 }
 
-/// Reads the only option of FLUSHDB and FLUSHALL: memory is freed at once either way.
-fn flush_option(args: &mut Args<'_>) -> Result<(), Fault> {
-    let _known = args.word("SYNC") || args.word("ASYNC");
-    args.end()
+/// Reads the only option of FLUSHDB and FLUSHALL: memory is freed at once either way. Whether it may come later.
+fn flush_option(args: &mut Args<'_>) -> Result<bool, Fault> {
+    let later = args.word("ASYNC");
+    if !later {
+        args.word("SYNC");
+    }
+    args.end()?;
+    Ok(later)
+}
+
+/// Counts what was removed by a command that does not wait for it.
+fn count_lazy(txn: &mut Txn<'_>, later: bool, removed: usize) {
+    if later {
+        txn.data.counters.lazily_freed += removed as u64;
+    }
 }
 
 const FLUSHDB: Command = Command::data("flushdb", Group::Server, flushdb)
@@ -355,8 +396,9 @@ const FLUSHDB: Command = Command::data("flushdb", Group::Server, flushdb)
     .tips(&["request_policy:all_shards", "response_policy:all_succeeded"]);
 
 fn flushdb(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
-    flush_option(&mut args)?;
+    let later = flush_option(&mut args)?;
     let removed = txn.flush(txn.db());
+    count_lazy(txn, later, removed);
     // Counted as a change even if there was nothing: replicas may have something.
     txn.changed_more(removed.max(1));
     reply.ok();
@@ -375,8 +417,9 @@ const FLUSHALL: Command = Command::data("flushall", Group::Server, flushall)
     .tips(&["request_policy:all_shards", "response_policy:all_succeeded"]);
 
 fn flushall(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
-    flush_option(&mut args)?;
+    let later = flush_option(&mut args)?;
     let removed: usize = (0..txn.db_count()).map(|db| txn.flush(db)).sum();
+    count_lazy(txn, later, removed);
     txn.changed_more(removed.max(1));
     txn.all_is_emptied();
     reply.ok();

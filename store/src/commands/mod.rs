@@ -8,6 +8,7 @@ mod bitfield;
 mod bitmap;
 mod client;
 mod client_tracking;
+mod cluster;
 mod command;
 mod config;
 mod connection;
@@ -29,6 +30,8 @@ mod lcs;
 mod list;
 mod list_wait;
 mod memory;
+mod migrate;
+mod module;
 mod multi;
 mod object;
 mod persistence;
@@ -50,6 +53,7 @@ mod stream_group;
 mod stream_info;
 mod stream_read;
 mod string;
+mod string_if;
 mod zset;
 mod zset_combine;
 mod zset_pop;
@@ -57,7 +61,7 @@ mod zset_range;
 
 use std::collections::BTreeSet;
 
-pub(crate) use help::HELP;
+pub(crate) use help::help_of;
 pub(crate) use scan::walk;
 
 use crate::command::{Args, Command, Fault};
@@ -68,6 +72,7 @@ use crate::resp::reply::{Protocol, Reply};
 pub(crate) fn all() -> impl Iterator<Item = &'static Command> {
     [
         string::ROWS,
+        string_if::ROWS,
         lcs::ROWS,
         bitmap::ROWS,
         bitfield::ROWS,
@@ -112,6 +117,9 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Command> {
         latency::ROWS,
         memory::ROWS,
         replication::ROWS,
+        migrate::ROWS,
+        module::ROWS,
+        cluster::ROWS,
     ]
     .into_iter()
     .flatten()
@@ -131,19 +139,23 @@ fn random_args(args: &mut Args<'_>, word: &str) -> Result<Option<(i64, bool)>, F
     Ok(Some((count, with_values)))
 }
 
-/// Writes `count` elements, which may repeat, behind what `open` writes; refused if that is more than a reply can hold.
+/// Writes `count` elements, which may repeat, behind what `open` writes; refused if that is more than a reply can hold,
+/// and ended early if its client is cut off before.
 fn repeat(
     reply: &mut Reply<'_>,
     count: usize,
     open: impl FnOnce(&mut Reply<'_>),
     mut write_one: impl FnMut(&mut Reply<'_>),
 ) -> Result<(), Fault> {
-    if count > REPEATED_ELEMENTS_MAX {
+    if count > REPEATED_ELEMENTS_MAX && !reply.is_limited() {
         return Err(Fault::OutOfRange);
     }
     let start = reply.position();
     open(reply);
     for _ in 0..count {
+        if reply.is_lost() {
+            break;
+        }
         write_one(reply);
         if reply.position() - start > REPEATED_BYTES_MAX {
             reply.truncate(start);

@@ -1,9 +1,10 @@
 //! The server as a whole: time, memory, end.
 
 use super::prelude::*;
+use crate::COMPATIBLE_WITH;
 use crate::engine::{ClientId, Engine, Output, Step};
 
-pub(super) const ROWS: &[Command] = &[TIME, SHUTDOWN];
+pub(super) const ROWS: &[Command] = &[TIME, SHUTDOWN, LOLWUT];
 
 const TIME: Command = Command::system("time", Group::Server, time)
     .arity(1)
@@ -51,5 +52,21 @@ fn shutdown(engine: &mut Engine, client: ClientId, mut args: Args<'_>, _reply: &
     }
     engine.session_mut(client)?.held = true;
     engine.outputs.push(Output::Step { client: Some(client), step: Step::Shutdown { save, now, force } });
+    Ok(Outcome::Done)
+}
+
+const LOLWUT: Command = Command::system("lolwut", Group::Server, lolwut)
+    .arity(-1)
+    .flags(READONLY | FAST)
+    .since("5.0.0")
+    .cost("O(1)")
+    .summary("Returns the version that clients see.")
+    .syntax("[version:i/VERSION]");
+
+fn lolwut(_engine: &mut Engine, _client: ClientId, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
+    if args.left() >= 2 && args.word("VERSION") {
+        args.integer()?;
+    }
+    reply.verbatim(format!("Redis ver. {COMPATIBLE_WITH}\n").as_bytes());
     Ok(Outcome::Done)
 }

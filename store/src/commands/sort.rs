@@ -19,7 +19,7 @@ const BY_PATTERN: KeySpec =
 const SORT: Command = Command::data("sort", Group::Generic, sort)
     .arity(-2)
     .flags(WRITE | DENYOOM)
-    .categories(SET | SORTEDSET | LIST | DANGEROUS)
+    .categories(OWN_CATEGORIES | SET | SORTEDSET | LIST | DANGEROUS)
     .keys(&[
         Key::at(1, Key::RO | Key::ACCESS),
         BY_PATTERN,
@@ -38,7 +38,7 @@ fn sort(txn: &mut Txn<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Run {
 const SORT_RO: Command = Command::data("sort_ro", Group::Generic, sort_ro)
     .arity(-2)
     .flags(READONLY)
-    .categories(SET | SORTEDSET | LIST | DANGEROUS)
+    .categories(OWN_CATEGORIES | SET | SORTEDSET | LIST | DANGEROUS)
     .keys(&[Key::at(1, Key::RO | Key::ACCESS), BY_PATTERN])
     .since("7.0.0")
     .cost(COST)
@@ -220,13 +220,13 @@ fn sorted(txn: &mut Txn<'_>, key: &[u8], options: &Options<'_>) -> Result<Vec<Ve
     let range = options.range(elements.len());
     let (mut by, mut alphabetic) = (options.by, options.alphabetic);
     if options.unsorted {
-        if !(is_set && options.target.is_some()) {
+        if !(is_set && (options.target.is_some() || txn.data.in_script)) {
             if options.descending && !is_set {
                 elements.reverse();
             }
             return Ok(elements.drain(range).collect());
         }
-        // What is stored must not depend on how the set is kept.
+        // What is stored, and what a script does with it, must not depend on how the set is kept.
         (by, alphabetic) = (None, true);
     }
     let mut ranked = Vec::with_capacity(elements.len());

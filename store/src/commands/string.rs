@@ -33,7 +33,7 @@ pub(super) const ROWS: &[Command] = &[
 
 /// The options of SET and GETEX that set an expiry.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Unit {
+pub(super) enum Unit {
     Ex,
     Px,
     ExAt,
@@ -41,13 +41,13 @@ enum Unit {
 }
 
 impl Unit {
-    fn of(word: &[u8]) -> Option<Self> {
+    pub(super) fn of(word: &[u8]) -> Option<Self> {
         let units = [("EX", Self::Ex), ("PX", Self::Px), ("EXAT", Self::ExAt), ("PXAT", Self::PxAt)];
         units.into_iter().find(|(name, _)| is_word(word, name)).map(|(_, unit)| unit)
     }
 
     /// The date that `text` means, in Unix milliseconds.
-    fn date(self, text: &[u8], now_ms: u64, command: &'static str) -> Result<u64, Fault> {
+    pub(super) fn date(self, text: &[u8], now_ms: u64, command: &'static str) -> Result<u64, Fault> {
         let value = parse_i64(text).ok_or(Fault::NotInteger)?;
         let invalid = || Fault::InvalidExpire(command.into());
         let scaled = match self {
@@ -148,7 +148,7 @@ fn set(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
 }
 
 /// Sets a key and states it.
-fn store(txn: &mut Txn<'_>, key: &[u8], value: &[u8], expiry: Expiry) {
+pub(super) fn store(txn: &mut Txn<'_>, key: &[u8], value: &[u8], expiry: Expiry) {
     txn.put_text(key, value, expiry);
     txn.changed(key, EventClass::String, "set");
     match expiry {

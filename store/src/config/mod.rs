@@ -63,9 +63,12 @@ pub struct Config {
     slower_than: Option<u64>,
     latency_threshold: Option<u64>,
     client_memory: Option<usize>,
+    /// Hard limits of what waits for clients: normal, replica, pubsub.
+    output_limits: [Option<usize>; 3],
     script_memory: usize,
     deprecated_api: bool,
     users: Vec<String>,
+    renames: Vec<(String, String)>,
 }
 
 impl Default for Config {
@@ -78,9 +81,11 @@ impl Default for Config {
             slower_than: None,
             latency_threshold: None,
             client_memory: None,
+            output_limits: [None; 3],
             script_memory: 0,
             deprecated_api: false,
             users: Vec::new(),
+            renames: Vec::new(),
         };
         config.read_hot();
         config
@@ -127,11 +132,24 @@ impl Config {
             self.add_user(words)?;
             return Ok(&registry::USER);
         }
+        if name.eq_ignore_ascii_case("rename-command") {
+            let [command, other] = words else {
+                let reason = "wrong number of arguments".to_owned();
+                return Err(ConfigFault::Invalid { name: "rename-command".to_owned(), reason });
+            };
+            self.renames.push(((*command).to_owned(), (*other).to_owned()));
+            return Ok(&registry::RENAME);
+        }
         let Some(directive) = find(name) else {
             return Err(ConfigFault::Unknown { name: name.to_owned(), nearest: nearest(name) });
         };
         let mut value = canonical(directive, words)
             .map_err(|reason| ConfigFault::Invalid { name: directive.name.to_owned(), reason })?;
+        if let Status::Refused(reason) = directive.status
+            && value != directive.default
+        {
+            return Err(ConfigFault::Refused { name: directive.name.to_owned(), reason });
+        }
         if directive.name == "client-output-buffer-limit" {
             value = special::merge_buffer_limits(self.text(directive.name), &value);
         }
@@ -162,6 +180,11 @@ impl Config {
             None => clients.parse().unwrap_or(0),
         };
         self.client_memory = (bytes > 0).then_some(bytes);
+        let words: Vec<&str> = self.text("client-output-buffer-limit").split_ascii_whitespace().collect();
+        self.output_limits = ["normal", "slave", "pubsub"].map(|class| {
+            let group = words.chunks_exact(4).find(|group| group[0] == class)?;
+            group[1].parse().ok().filter(|&bytes| bytes > 0)
+        });
         self.maxmemory = u64::try_from(self.integer("maxmemory")).unwrap_or(0);
         self.script_memory = self.size("script-memory-limit");
         self.deprecated_api = self.flag("lua-enable-deprecated-api");
@@ -242,7 +265,18 @@ impl Config {
 
     /// Whether a protected command (`debug`, `module`) may be used by a client of this machine, or of any other.
     pub fn allows_protected(&self, command: &str, is_local: bool) -> bool {
-        let name = if command == "module" { "enable-module-command" } else { "enable-debug-command" };
+        self.allows(
+            if command == "module" { "enable-module-command" } else { "enable-debug-command" },
+            is_local,
+        )
+    }
+
+    /// Whether protected directives may be set by a client of this machine, or of any other.
+    pub(crate) fn allows_protected_directives(&self, is_local: bool) -> bool {
+        self.allows("enable-protected-configs", is_local)
+    }
+
+    fn allows(&self, name: &str, is_local: bool) -> bool {
         match self.text(name) {
             "no" => false,
             "local" => is_local,
@@ -276,6 +310,21 @@ impl Config {
             }
         }
         OutputLimit::default()
+    }
+
+    /// Bytes at which a client of a class is cut off; `None` if it never is.
+    pub(crate) fn output_bytes_max(&self, class: &str) -> Option<usize> {
+        let [normal, replica, pubsub] = self.output_limits;
+        match class {
+            "pubsub" => pubsub,
+            "replica" => replica,
+            _ => normal,
+        }
+    }
+
+    /// The commands that get another name, or none: `rename-command`.
+    pub fn renames(&self) -> &[(String, String)] {
+        &self.renames
     }
 
     /// The users that stand in the configuration itself: a name and rules each.

@@ -1,13 +1,15 @@
 //! Every directive of the configuration: all of Redis 7.0, and ours.
 //!
 //! Law: a directive is honoured, or accepted (it can be set and read back, and has nothing to do here), or refused by
-//! name. The file, the command line, CONFIG GET and SET and the documentation come from this table.
+//! name (what it says by default is all it can say). The file, the command line, CONFIG GET and SET and the
+//! documentation come from this table.
 
 const INT_MAX: i64 = i32::MAX as i64;
 const INT_MIN: i64 = i32::MIN as i64;
 const UINT_MAX: i64 = u32::MAX as i64;
 const LONG_MAX: i64 = i64::MAX;
 const MIB: i64 = 1 << 20;
+const TLS: &str = "TLS is not supported yet";
 const PROTECTION: &[&str] = &["no", "yes", "local"];
 
 /// One directive.
@@ -59,6 +61,8 @@ pub enum Status {
     Honoured,
     /// Nothing: the mechanism it tunes is not there, or needs no tuning.
     Accepted,
+    /// Its default is the only value that can be set, for this reason.
+    Refused(&'static str),
 }
 
 const fn directive(name: &'static str, kind: Kind, default: &'static str) -> Directive {
@@ -120,6 +124,10 @@ impl Directive {
         Self { hidden: true, ..self }
     }
 
+    const fn refused(self, reason: &'static str) -> Self {
+        Self { status: Status::Refused(reason), ..self }
+    }
+
     const fn accepted(self) -> Self {
         Self { status: Status::Accepted, ..self }
     }
@@ -165,8 +173,8 @@ pub const DIRECTIVES: &[Directive] = &[
     text("proc-title-template", "{title} {listen-addr} {server-mode}").accepted(),
     text("ignore-warnings", "").accepted(),
     flag("disable-thp", true).immutable().accepted(),
-    choice("oom-score-adj", &["no", "yes", "relative", "absolute"], "no").accepted(),
-    special("oom-score-adj-values", "0 200 800").accepted(),
+    choice("oom-score-adj", &["no", "yes", "relative", "absolute"], "no"),
+    special("oom-score-adj-values", "0 200 800"),
     text("server_cpulist", "").immutable().accepted(),
     text("bio_cpulist", "").immutable().accepted(),
     text("aof_rewrite_cpulist", "").immutable().accepted(),
@@ -185,7 +193,7 @@ pub const DIRECTIVES: &[Directive] = &[
     integer("acllog-max-len", 0, LONG_MAX, "128"),
     choice("enable-protected-configs", PROTECTION, "no").immutable(),
     choice("enable-debug-command", PROTECTION, "no").immutable(),
-    choice("enable-module-command", PROTECTION, "no").immutable().accepted(),
+    choice("enable-module-command", PROTECTION, "no").immutable(),
     // Memory.
     memory("maxmemory", 0, "0"),
     choice(
@@ -323,14 +331,34 @@ pub const DIRECTIVES: &[Directive] = &[
         .alias("cluster-slave-validity-factor")
         .accepted(),
     memory("cluster-link-sendbuf-limit", 0, "0").accepted(),
+    // TLS.
+    integer("tls-port", 0, 65535, "0").refused(TLS),
+    flag("tls-cluster", false).refused(TLS),
+    flag("tls-replication", false).refused(TLS),
+    choice("tls-auth-clients", &["no", "yes", "optional"], "yes").refused(TLS),
+    flag("tls-prefer-server-ciphers", false).refused(TLS),
+    flag("tls-session-caching", true).refused(TLS),
+    integer("tls-session-cache-size", 0, INT_MAX, "20480").refused(TLS),
+    integer("tls-session-cache-timeout", 0, INT_MAX, "300").refused(TLS),
+    text("tls-cert-file", "").refused(TLS),
+    text("tls-key-file", "").refused(TLS),
+    text("tls-key-file-pass", "").sensitive().refused(TLS),
+    text("tls-client-cert-file", "").refused(TLS),
+    text("tls-client-key-file", "").refused(TLS),
+    text("tls-client-key-file-pass", "").sensitive().refused(TLS),
+    text("tls-dh-params-file", "").refused(TLS),
+    text("tls-ca-cert-file", "").refused(TLS),
+    text("tls-ca-cert-dir", "").refused(TLS),
+    text("tls-protocols", "").refused(TLS),
+    text("tls-ciphers", "").refused(TLS),
+    text("tls-ciphersuites", "").refused(TLS),
 ];
 
 /// A user, which may stand in the file any number of times, and is no value that CONFIG GET knows.
 pub(super) const USER: Directive = directive("user", Kind::Special, "").immutable().hidden();
 
+/// Another name for a command, which may stand in the file any number of times too.
+pub(super) const RENAME: Directive = directive("rename-command", Kind::Special, "").immutable().hidden();
+
 /// Directives that are refused, and why.
-pub const REFUSED: &[(&str, &str)] = &[
-    ("loadmodule", "modules are not supported"),
-    ("rename-command", "renaming commands is not supported yet; use access control"),
-    ("tls-port", "TLS is not supported yet"),
-];
+pub const REFUSED: &[(&str, &str)] = &[("loadmodule", "modules are not supported")];

@@ -2,6 +2,8 @@
 //!
 //! Not here: what is refused before that, and in which order (`gates.rs`).
 
+use std::sync::atomic::Ordering;
+
 use super::Engine;
 use super::output::Output;
 use super::session::{ClientId, Queued, ReplyMode};
@@ -9,7 +11,7 @@ use crate::command::index::Callable;
 use crate::command::keys::{Begin, KeySpec};
 use crate::command::row::TimeoutReply;
 use crate::command::{Args, Effect, Fault, Handler, Outcome, Run, flags};
-use crate::limits::PREFETCH_WINDOW;
+use crate::limits::{BATCH_OUTPUT_MAX, PREFETCH_WINDOW};
 use crate::resp::reply::{Protocol, Reply};
 use crate::resp::request::Batch;
 use crate::time::Now;
@@ -62,7 +64,8 @@ impl OwnedRequests {
 /// What became of a batch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Executed {
-    /// How many requests are over. The others wait until the client has its [`Output::Reply`].
+    /// How many requests are over. If the client waits, the others wait until it has its [`Output::Reply`]; otherwise
+    /// they come next.
     pub requests: usize,
     /// The client waits; nothing more is executed for it until then.
     pub waits: bool,
@@ -104,6 +107,8 @@ pub(super) struct Context {
     pub(super) special: bool,
     /// Its reads leave no marks at keys.
     quiet: bool,
+    /// The most that may wait for it, in bytes.
+    reply_max: Option<usize>,
     pub(super) waits: bool,
     pub(super) closing: bool,
 }
@@ -126,6 +131,7 @@ impl Engine {
         self.written = None;
         self.current_client = Some(client);
         let mut last = None;
+        let start = out.len();
         while done.requests < requests.len() && !context.waits && !context.closing {
             let window = done.requests..requests.len().min(done.requests + PREFETCH_WINDOW);
             self.plan_ahead(context.db, requests, window.clone());
@@ -141,9 +147,12 @@ impl Engine {
                     }
                 }
                 done.requests += 1;
-                if context.waits || context.closing {
+                if context.waits || context.closing || out.len() - start > BATCH_OUTPUT_MAX {
                     break;
                 }
+            }
+            if out.len() - start > BATCH_OUTPUT_MAX {
+                break;
             }
         }
         self.settle_timing();
@@ -156,7 +165,9 @@ impl Engine {
                 session.written = written;
             }
             done.follows = session.is_replica;
+            session.peer.gauges.output.fetch_add(out.len() - start, Ordering::Relaxed);
         }
+        self.note_messages();
         done.waits = context.waits;
         done.close = context.closing;
         done.offset = self.offset();
@@ -172,6 +183,7 @@ impl Engine {
             protocol: session.protocol,
             special: session.is_special(),
             quiet: session.no_touch,
+            reply_max: self.config.output_bytes_max(session.class()),
             waits: session.waiting.is_some() || session.held || session.postponed,
             closing: session.closing,
         })
@@ -215,7 +227,7 @@ impl Engine {
         out: &mut Vec<u8>,
     ) -> bool {
         let start = out.len();
-        let mut reply = Reply::new(out, context.protocol);
+        let mut reply = Reply::new(out, context.protocol).limited(context.reply_max);
         let told = self.outputs.len();
         let checked = self.check(context, planned.command, args);
         self.hasten_messages(told);
@@ -227,7 +239,7 @@ impl Engine {
                 return true;
             }
         };
-        if self.pause.is_some() && self.is_held_back(context.client, command, args) {
+        if (self.pause.is_some() || self.is_migrating()) && self.is_held_back(context.client, command, args) {
             if let Some(session) = self.sessions.get_mut(&context.client) {
                 session.postponed = true;
             }
@@ -422,7 +434,13 @@ impl Engine {
             Ok(_) => {
                 let verbatim = command.row.effect == Effect::Verbatim && !self.data.restated;
                 if verbatim && self.data.dirty != dirty_before {
-                    self.data.feed.effect(db, args);
+                    if self.index.has_renamed() {
+                        // Whoever reads the log knows only the names that all servers know.
+                        let name = [command.container.unwrap_or(command.row).name.as_bytes()];
+                        self.data.feed.effect(db, &[&name, &args[1..]].concat());
+                    } else {
+                        self.data.feed.effect(db, args);
+                    }
                 }
             }
             Err(fault) => {
@@ -463,7 +481,9 @@ impl Engine {
         invocation: &Invocation<'_>,
         reply: &mut Reply<'_>,
     ) {
+        self.data.in_script = true;
         let run = self.run(invocation, reply);
+        self.data.in_script = false;
         let Invocation { db, command, args, .. } = *invocation;
         if !self.monitors.is_empty() {
             self.show_of_script(db, command, args);

@@ -11,6 +11,8 @@ use crate::txn::AccessMode;
 
 /// Candidates that are kept.
 const POOL: usize = 16;
+/// Elements of a collection that its size is told from.
+const FOOTPRINT_SAMPLES: usize = 5;
 
 /// Which keys may go, and which of them go first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -124,11 +126,12 @@ impl Engine {
                 return true;
             };
             // Only what the key itself gives back counts: telling others that it is gone takes memory again, and must
-            // not
-            // drive out more keys.
+            // not drive out more keys.
+            let footprint =
+                self.txn(db).raw_entry(&key).map_or(0, |entry| entry.footprint(FOOTPRINT_SAMPLES));
             let before = self.host.memory_used();
             self.txn(db).evict(&key);
-            excess = excess.saturating_sub(before.saturating_sub(self.host.memory_used()));
+            excess = excess.saturating_sub(before.saturating_sub(self.host.memory_used()).max(footprint));
             if excess == 0 {
                 break;
             }

@@ -63,7 +63,7 @@ impl Engine {
             [KeySpec { begin: Begin::Index(index), find: Find::Range { last: 0, .. }, .. }] => {
                 touches(*index)
             }
-            specs => specs.iter().any(|spec| spec.indices(args).into_iter().flatten().any(touches)),
+            _ => command.row.key_positions(args).into_iter().any(|(index, _)| touches(index)),
         };
         if forbidden && !matches!(command.row.handler, Handler::Extension(_)) {
             return Err(Fault::other(format!(
@@ -76,14 +76,15 @@ impl Engine {
 
     fn check_protected(&self, client: ClientId, command: Callable) -> Result<(), Fault> {
         let is_local = self.sessions.get(&client).is_some_and(|session| session.peer.is_local());
-        if self.config.allows_protected(command.row.name, is_local) {
+        let name = command.container.unwrap_or(command.row).name;
+        if self.config.allows_protected(name, is_local) {
             return Ok(());
         }
         Err(Fault::other(format!(
             "{} command not allowed. If the enable-{}-command option is set to \"local\", you can run it from a local \
              connection, otherwise you need to set this option in the configuration file, and then restart the server.",
-            command.row.name.to_ascii_uppercase(),
-            command.row.name
+            name.to_ascii_uppercase(),
+            name
         )))
     }
 

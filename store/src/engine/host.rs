@@ -10,6 +10,10 @@ pub trait Host: Send {
     }
     /// Bytes taken from the allocator. Decides, with `maxmemory`, whether writes are refused.
     fn memory_used(&self) -> usize;
+    /// Bytes that came in from clients and went out to them so far.
+    fn traffic(&self) -> (u64, u64) {
+        (0, 0)
+    }
     /// Further facts, for INFO.
     fn facts(&self) -> Facts;
     /// Up to which place in the stream of effects the log is synced; nothing if there is no log.
@@ -96,6 +100,8 @@ pub struct Facts {
     pub net_input: u64,
     /// Bytes written to clients.
     pub net_output: u64,
+    /// Connections to other servers that MIGRATE keeps.
+    pub kept_links: u64,
     /// Connections refused because of `maxclients`.
     pub rejected_connections: u64,
     /// The append-only log, if it is on.

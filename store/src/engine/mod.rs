@@ -22,6 +22,7 @@ mod gates;
 mod host;
 mod idle;
 mod latency;
+mod migration;
 mod monitor;
 mod output;
 mod pause;
@@ -48,6 +49,7 @@ pub(crate) use evict::Policy;
 pub use extension::Extension;
 pub use host::{Facts, Host, LogFacts, LogLevel, NoHost};
 pub(crate) use latency::LatencyMonitor;
+pub use migration::{Credentials, Migrated, Migration, Moving, restore_request};
 pub(crate) use monitor::SlowLog;
 pub use output::{Output, Step};
 pub(crate) use pause::Pause;
@@ -103,6 +105,8 @@ pub struct Engine {
     pub(crate) slow_log: SlowLog,
     pub(crate) latency: LatencyMonitor,
     pub(crate) pause: Option<Pause>,
+    /// Keys on their way to another server.
+    migration: Option<migration::Underway>,
     pub(crate) policy: Policy,
     eviction_pool: evict::Pool,
     /// Whose request is being executed.
@@ -111,6 +115,8 @@ pub struct Engine {
     leaving: HashMap<ClientId, usize, ClientIdHash>,
     /// When the memory of all clients was looked at, in monotonic milliseconds.
     clients_looked_at: u64,
+    /// Bytes of messages since then.
+    unseen_messages: usize,
     pub(crate) stats: Stats,
     pub(crate) host: Box<dyn Host>,
     pub(crate) outputs: Vec<Output>,
@@ -163,7 +169,10 @@ impl Engine {
         let key = HashKey::new(rng.u64(..), rng.u64(..));
         let databases = config.databases();
         let rows: &'static [Command] = extension.as_ref().map_or(&[], |extension| extension.rows());
-        let index = Index::new(commands::all().chain(rows));
+        let mut index = Index::new(commands::all().chain(rows));
+        for (name, other) in config.renames() {
+            index.rename(name, other);
+        }
         let mut engine = Self {
             data: Data::new(databases, key, rng.u64(..)),
             sessions: HashMap::default(),
@@ -174,11 +183,13 @@ impl Engine {
             slow_log: SlowLog::default(),
             latency: LatencyMonitor::default(),
             pause: None,
+            migration: None,
             policy: Policy::default(),
             eviction_pool: evict::Pool::default(),
             current_client: None,
             leaving: HashMap::default(),
             clients_looked_at: 0,
+            unseen_messages: 0,
             stats: Stats { by_command: vec![CommandStats::default(); index.all().len()], ..Stats::default() },
             index,
             host,
@@ -341,6 +352,7 @@ impl Engine {
 
     /// Ends the waiting of a client for a [`Step`], with its reply.
     pub fn finish_step(&mut self, client: ClientId, result: &Result<(), Fault>) {
+        self.end_migration(client);
         let Some(session) = self.sessions.get_mut(&client) else { return };
         session.held = false;
         let mut bytes = Vec::new();
@@ -474,6 +486,9 @@ impl Engine {
         self.close_idle();
         self.broadcast_changes();
         self.stats.rate.sample(now.mono_ms, self.stats.commands);
+        let (input, output) = self.host.traffic();
+        self.stats.input_rate.sample(now.mono_ms, input);
+        self.stats.output_rate.sample(now.mono_ms, output);
     }
 
     /// When something is due next, in monotonic milliseconds.

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use super::migration::Migration;
 use super::session::ClientId;
 use crate::config::Config;
 
@@ -91,6 +92,8 @@ pub enum Step {
         /// The configuration before.
         before: Box<Config>,
     },
+    /// Move keys to another server, and report with [`super::Engine::finish_migration`] instead of `finish_step`.
+    Migrate(Box<Migration>),
     /// Panic, to see what becomes of it: DEBUG PANIC.
     Panic,
     /// Write a line into the log of the daemon: DEBUG LOG.

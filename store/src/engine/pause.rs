@@ -37,13 +37,18 @@ impl Engine {
 
     /// Data stands still while clients are paused, and on a replica: there only the master decides what is gone.
     pub(crate) fn settle_frozen(&mut self) {
-        self.data.frozen = self.pause.is_some() || self.is_replica();
+        self.data.frozen = self.pause.is_some() || self.is_migrating() || self.is_replica();
     }
 
     /// Ends the pause: who was held back goes on.
     pub(crate) fn unpause(&mut self) {
         self.pause = None;
         self.settle_frozen();
+        self.release_postponed();
+    }
+
+    /// Lets those who are held back try again.
+    pub(super) fn release_postponed(&mut self) {
         let mut held: Vec<ClientId> =
             self.sessions.values().filter(|session| session.postponed).map(|session| session.id).collect();
         held.sort_unstable();
@@ -63,19 +68,18 @@ impl Engine {
         }
     }
 
-    /// Whether a command has to wait for the end of the pause.
+    /// Whether a command has to wait for the end of the pause, or until keys have arrived elsewhere.
     pub(super) fn is_held_back(&self, client: ClientId, command: Callable, args: &[&[u8]]) -> bool {
-        let Some(pause) = self.pause else { return false };
         let Some(session) = self.sessions.get(&client) else { return false };
         let mut queued = session.multi.iter().flat_map(|multi| &multi.queue);
-        !pause.only_writes
+        self.pause.is_some_and(|pause| !pause.only_writes)
             || self.flags_of(command, args) & WRITES != 0
             || (command.row.name == "exec" && queued.any(|queued| queued.flags & WRITES != 0))
     }
 
     /// How many clients are held back.
     pub(crate) fn postponed_clients(&self) -> usize {
-        if self.pause.is_none() {
+        if self.pause.is_none() && !self.is_migrating() {
             0
         } else {
             self.sessions.values().filter(|session| session.postponed).count()

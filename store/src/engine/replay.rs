@@ -59,7 +59,7 @@ impl Engine {
         self.now = now;
         let name = args.first().copied().unwrap_or_default();
         let unknown = || ReplayFault::Unknown(String::from_utf8_lossy(name).into_owned());
-        let command = self.index.resolve(args).ok_or_else(unknown)?;
+        let command = self.index.resolve_own(args).ok_or_else(unknown)?;
         let failed = |error: String| ReplayFault::Failed { command: command.full_name(), error };
         if !command.row.takes(args.len()) {
             return Err(failed("wrong number of arguments".to_owned()));

@@ -45,6 +45,9 @@ impl Hasher for ClientIdHash {
 /// Bytes of a subscription or a watched key beside its name: its places in the tables of the client and of the engine.
 const SUBSCRIPTION_BYTES: usize = 96;
 
+/// The most that `rbs` of CLIENT LIST shows, in bytes: what Redis keeps beyond that is in no buffer, but in `omem`.
+const REPLY_BUFFER_MAX: usize = 16 * 1024;
+
 /// Where a client comes from, as its connection knows.
 #[derive(Clone, Debug, Default)]
 pub struct Peer {
@@ -362,8 +365,8 @@ impl Session {
             room,
             gauges.arguments(),
             self.queued_bytes(),
-            gauges.output_capacity(),
-            gauges.output_capacity(),
+            gauges.output_capacity().min(REPLY_BUFFER_MAX),
+            gauges.output_capacity().min(REPLY_BUFFER_MAX),
             usize::from(gauges.output() > 0),
             gauges.output(),
             self.footprint(),

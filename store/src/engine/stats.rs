@@ -28,6 +28,10 @@ pub struct Stats {
     pub clock_jumps: u64,
     /// Commands a second, sampled.
     pub rate: RateMeter,
+    /// Bytes from clients per second, lately.
+    pub input_rate: RateMeter,
+    /// Bytes to clients per second, lately.
+    pub output_rate: RateMeter,
 }
 
 /// What a database holds.

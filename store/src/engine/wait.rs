@@ -175,6 +175,7 @@ impl Engine {
         match fault {
             None => self.answer_timeout(&waiter),
             Some(fault) => {
+                self.after_run(waiter.command, waiter.args.len());
                 self.count_error(&fault.to_string());
                 self.stats.by_command[waiter.command.id as usize].failed += 1;
                 self.answer(client, |reply| reply.error(&fault.to_bytes()));

@@ -1,7 +1,7 @@
 //! Replies on their way out: typed calls in, RESP2 or RESP3 bytes behind what is there already.
 //!
 //! Law: handlers say what they mean (a map, a double, nothing) and the protocol of the client decides how it looks.
-//! Whoever opens an aggregate of n elements writes n of them.
+//! Whoever opens an aggregate of n elements writes n of them, unless the reply is longer than its reader may get.
 
 use crate::number::format_g17;
 use crate::types::text::Scalar;
@@ -20,12 +20,30 @@ pub enum Protocol {
 pub struct Reply<'a> {
     out: &'a mut Vec<u8>,
     protocol: Protocol,
+    /// Bytes beyond which nobody will get the reply.
+    stop_at: Option<usize>,
 }
 
 impl<'a> Reply<'a> {
     /// A writer that appends to `out`.
     pub fn new(out: &'a mut Vec<u8>, protocol: Protocol) -> Self {
-        Self { out, protocol }
+        Self { out, protocol, stop_at: None }
+    }
+
+    /// The same for a client that is cut off when more than `max` bytes wait for it.
+    pub fn limited(self, max: Option<usize>) -> Self {
+        let stop_at = max.map(|max| self.out.len().saturating_add(max));
+        Self { stop_at, ..self }
+    }
+
+    /// Whether there is a limit to what the client may get.
+    pub fn is_limited(&self) -> bool {
+        self.stop_at.is_some()
+    }
+
+    /// Whether the client will be cut off instead of getting the reply, so that the rest of it is not worth writing.
+    pub fn is_lost(&self) -> bool {
+        self.stop_at.is_some_and(|stop_at| self.out.len() > stop_at)
     }
 
     /// The protocol of the client.
@@ -40,7 +58,7 @@ impl<'a> Reply<'a> {
 
     /// A writer to the same place, for a call that takes one by value.
     pub fn reborrow(&mut self) -> Reply<'_> {
-        Reply { out: self.out, protocol: self.protocol }
+        Reply { out: self.out, protocol: self.protocol, stop_at: self.stop_at }
     }
 
     /// How many bytes there are, to come back to with [`Self::truncate`].

@@ -5,7 +5,7 @@
 //! much it will send. Source of limits and texts: networking.c of Redis 7.0.15, and facts measured against it.
 
 use crate::limits::{
-    ARGUMENTS_MAX_UNAUTHENTICATED, BATCH_REQUESTS_MAX, BULK_MAX_UNAUTHENTICATED, INLINE_MAX,
+    ARGUMENTS_KEPT, ARGUMENTS_MAX_UNAUTHENTICATED, BATCH_REQUESTS_MAX, BULK_MAX_UNAUTHENTICATED, INLINE_MAX,
 };
 
 /// Why a connection cannot go on.
@@ -98,9 +98,10 @@ impl Batch {
         self.ends.is_empty()
     }
 
-    /// Forgets all requests, and keeps the room.
+    /// Forgets all requests, and keeps the room, unless it is large.
     pub fn clear(&mut self) {
         self.arguments.clear();
+        self.arguments.shrink_to(ARGUMENTS_KEPT);
         self.ends.clear();
     }
 
@@ -154,6 +155,11 @@ impl Parser {
     /// How many bytes the argument that is being read still needs: a hint for the next read.
     pub fn bytes_wanted(&self, buffered: usize) -> usize {
         self.bulk.map_or(0, |len| (self.at + len + 2).saturating_sub(buffered))
+    }
+
+    /// How many bytes at the beginning of the buffer are read already, and belong to a request that is not whole yet.
+    pub fn begun(&self) -> usize {
+        self.at
     }
 
     /// Tells the parser that the first `count` bytes of the buffer are gone.
@@ -286,6 +292,7 @@ impl Parser {
         batch.arguments.extend(self.partial.drain(..).map(|(start, end)| Argument::At(start, end)));
         let step = self.read_arguments(buffer, limits, batch);
         if matches!(step, Ok(Step::Done)) {
+            self.partial.shrink_to(ARGUMENTS_KEPT);
             batch.ends.push((batch.arguments.len() as u32, self.at));
         } else {
             let places = batch.arguments.drain(first..).filter_map(|argument| match argument {

@@ -37,6 +37,8 @@ pub(crate) struct Data {
     pub(crate) quiet: bool,
     /// Whether the client may not read every key, although the command might lead to any.
     pub(crate) keys_limited: bool,
+    /// A script runs the command at hand.
+    pub(crate) in_script: bool,
     /// Writes values as bytes.
     pub(crate) output: Output,
     /// Why payloads of the unit that is going on were refused, for the log of the daemon.
@@ -58,6 +60,10 @@ pub struct DataCounters {
     pub expired_fields: u64,
     /// Keys removed to make room.
     pub evicted: u64,
+    /// Big values removed by commands that do not wait for that: UNLINK, FLUSHALL ASYNC.
+    pub lazily_freed: u64,
+    /// Payloads of RESTORE that were read.
+    pub payloads: u64,
 }
 
 /// What the configuration says about data.
@@ -142,6 +148,7 @@ impl Data {
             frozen: false,
             quiet: false,
             keys_limited: false,
+            in_script: false,
             output: Output::default(),
             notes: Vec::new(),
             trusts_dumps: false,

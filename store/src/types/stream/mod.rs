@@ -70,6 +70,11 @@ impl Stream {
         self.len
     }
 
+    /// How many nodes and groups it consists of.
+    pub(crate) fn pieces(&self) -> usize {
+        self.nodes.len() + self.groups.len()
+    }
+
     /// How many nodes there are.
     pub(crate) fn nodes_len(&self) -> usize {
         self.nodes.len()
