@@ -3,8 +3,8 @@
 //! Law: a seal is a line `#SUM:<checksum>:<bytes>`, an annotation that Redis 7 and its tools pass over. It covers the
 //! bytes before it, back to the seal before or to the first command of the file; `checksum` is their CRC-32 (ISO-HDLC,
 //! as in zip and PNG) in eight hexadecimal digits, `bytes` how many they are. Between seals there are whole units.
-//! Bytes behind the last seal are those of a write that was torn, or of a log that somebody else wrote; the next seal covers
-//! them too.
+//! Bytes behind the last seal are those of a write that was torn, or of a log that somebody else wrote; the next seal
+//! covers them too.
 //! Not here: bases that are snapshots, which carry a checksum of their own.
 
 use crc32fast::Hasher;
