@@ -92,12 +92,10 @@ impl Batch {
     pub fn len(&self) -> usize {
         self.ends.len()
     }
-
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.ends.is_empty()
     }
-
     /// Forgets all requests, and keeps the room.
     pub fn clear(&mut self) {
         self.arguments.clear();
@@ -180,17 +178,7 @@ impl Parser {
         self.parse_up_to(buffer, limits, batch, BATCH_REQUESTS_MAX)
     }
 
-    /// The same without a bound on the number of requests: the sender is trusted, and the bytes are bounded.
-    pub(crate) fn parse_all(
-        &mut self,
-        buffer: &[u8],
-        limits: RequestLimits,
-        batch: &mut Batch,
-    ) -> Result<(), ProtocolFault> {
-        self.parse_up_to(buffer, limits, batch, usize::MAX)
-    }
-
-    fn parse_up_to(
+    pub(crate) fn parse_up_to(
         &mut self,
         buffer: &[u8],
         limits: RequestLimits,
