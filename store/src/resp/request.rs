@@ -101,7 +101,6 @@ impl Batch {
         self.arguments.clear();
         self.ends.clear();
     }
-
     /// The arguments of all requests, as slices of `buffer`, from which they were read.
     pub fn slices<'a>(&'a self, buffer: &'a [u8]) -> Vec<&'a [u8]> {
         self.arguments
@@ -118,7 +117,6 @@ impl Batch {
         let start = index.checked_sub(1).map_or(0, |previous| self.ends[previous].0 as usize);
         start..self.ends[index].0 as usize
     }
-
     /// How many bytes of the buffer the first `count` requests took.
     pub fn bytes_of_first(&self, count: usize) -> usize {
         count.checked_sub(1).map_or(0, |last| self.ends[last].1)
