@@ -1,5 +1,5 @@
-//! Master and replica as two engines that only exchange bytes: whole datasets, streams in pieces of any size, links that
-//! break within a transaction, roles that change.
+//! Master and replica as two engines that only exchange bytes: whole datasets, streams in pieces of any size, links
+//! that break within a transaction, roles that change.
 #![expect(clippy::unwrap_used, reason = "a test ends when something is missing")]
 
 use pbj_store::config::Config;

@@ -66,8 +66,9 @@ fn run(input: &[u8]) {
             let Some((name, words)) = words.split_first() else { continue };
             let words: Vec<&str> = words.iter().map(String::as_str).collect();
             match config.set(name, &words) {
-                Ok(directive) if directive.name != "user" => means_the_same(&config, directive.name),
-                Ok(_) => {}
+                // These add to lists of their own, and have no text.
+                Ok(directive) if ["user", "rename-command"].contains(&directive.name) => {}
+                Ok(directive) => means_the_same(&config, directive.name),
                 Err(fault) => assert!(!fault.to_string().is_empty(), "a refusal without a reason"),
             }
         }

@@ -71,7 +71,7 @@ impl Engine {
             let mut input = std::mem::take(&mut master.input);
             let (mut parser, mut batch) = std::mem::take(&mut master.parsed);
             let limits = RequestLimits { bulk_max: i64::MAX, authenticated: true };
-            let parsed = parser.parse_all(&input, limits, &mut batch);
+            let parsed = parser.parse_up_to(&input, limits, &mut batch, usize::MAX);
             let used = self.apply_units(&batch, &input);
             input.drain(..used);
             let Some(master) = &mut self.replication.master else { return Ok(()) };

@@ -21,6 +21,7 @@ mod kept;
 mod library;
 mod math;
 mod native;
+mod on_replica;
 mod pack;
 mod run;
 mod sandbox;

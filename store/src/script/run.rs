@@ -362,24 +362,6 @@ impl Engine {
         if self.lacks_replicas() { Err(Fault::NoReplicas) } else { Ok(()) }
     }
 
-    fn check_script_on_replica(&self, flags: ScriptFlags) -> Result<(), Fault> {
-        let stale = !self.is_linked() && !self.config().flag("replica-serve-stale-data");
-        if stale && flags.is_plain() {
-            return Err(Fault::MasterDown);
-        }
-        if stale && !flags.allow_stale() {
-            return Err(Fault::coded(
-                "MASTERDOWN Link with MASTER is down, replica-serve-stale-data is set to 'no' and 'allow-stale' flag is \
-                 not set on the script.",
-            ));
-        }
-        let writes = !flags.is_plain() && !flags.no_writes();
-        if writes && self.config().flag("replica-read-only") {
-            return Err(Fault::coded("READONLY You can not run script with write flag on readonly replica."));
-        }
-        Ok(())
-    }
-
     pub(super) fn begin_run<'a>(
         &'a mut self,
         call: &'a Call<'a>,
