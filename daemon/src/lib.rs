@@ -28,6 +28,7 @@ pub mod io_thread;
 pub mod listener;
 pub mod live_config;
 pub mod log_growth;
+pub mod log_status;
 pub mod log_writer;
 pub mod logging;
 pub mod mailbox;

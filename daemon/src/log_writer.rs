@@ -8,8 +8,8 @@
 //! - A rewrite cuts the stream: what comes behind the cut goes to the next increment, once everything before it is
 //!   synced. The thread `log` changes files; what is handed over meanwhile waits.
 //! - The door is there even if the log is off: it is closed then, and everything is as safe as it ever will be.
-//! - After the first error nothing is acknowledged any more: under `always` the process ends, because what is in memory
-//!   and what is on disk differ; otherwise the engine refuses writes.
+//! - After the first error nothing is acknowledged any more: under `always` the process ends; otherwise the engine
+//!   refuses writes.
 
 use std::collections::VecDeque;
 use std::io;
@@ -25,33 +25,11 @@ use pbj_store::durable::{Disk, LoadReport, Log, Pace, SyncPolicy, Syncer};
 use crate::clock::Clock;
 use crate::exit;
 use crate::log_growth::Growth;
+use crate::log_status::{LogStatus, SyncTimes};
 
-/// Buffers kept to be filled again.
+/// Buffers kept to be filled again, and the largest one worth keeping, in bytes.
 const SPARE_BUFFERS: usize = 4;
-/// Largest buffer worth keeping, in bytes.
 const SPARE_BYTES: usize = 4 << 20;
-
-/// Upper ends of the buckets of sync durations, in microseconds.
-pub const SYNC_BUCKETS_US: [u64; 10] = [100, 250, 500, 1000, 2500, 5000, 10_000, 50_000, 250_000, 1_000_000];
-
-/// What the log is doing.
-#[derive(Clone, Debug, Default)]
-pub struct LogStatus {
-    /// Bytes of all files.
-    pub size: u64,
-    /// Bytes of all files when the log was opened or last rewritten.
-    pub base_size: u64,
-    /// Bytes that wait to be written.
-    pub pending: u64,
-    /// Why nothing is written any more.
-    pub failure: Option<String>,
-    /// Times that appending waited for a sync.
-    pub delayed_syncs: u64,
-    /// Syncs by duration, see [`SYNC_BUCKETS_US`]; the last one counts the longer ones.
-    pub sync_durations: [u64; SYNC_BUCKETS_US.len() + 1],
-    /// Time of all syncs in microseconds.
-    pub sync_total_us: u64,
-}
 
 /// The door to the log.
 pub struct LogDoor {
@@ -97,8 +75,7 @@ struct State {
     stopping: bool,
     failure: Option<String>,
     delayed_syncs: u64,
-    sync_durations: [u64; SYNC_BUCKETS_US.len() + 1],
-    sync_total_us: u64,
+    sync_times: SyncTimes,
     on_failure: Option<Box<dyn FnOnce(String) + Send>>,
     on_sync: Option<Box<dyn Fn() + Send>>,
 }
@@ -134,8 +111,7 @@ impl LogDoor {
                 stopping: false,
                 failure: None,
                 delayed_syncs: 0,
-                sync_durations: [0; SYNC_BUCKETS_US.len() + 1],
-                sync_total_us: 0,
+                sync_times: SyncTimes::default(),
                 on_failure: None,
                 on_sync: None,
             }),
@@ -268,22 +244,22 @@ impl LogDoor {
     pub fn submit(&self, frames: Vec<u8>, end: u64) {
         let mut state = self.state.lock();
         if !self.is_open() {
-            keep_spare(&mut state.spare, frames);
+            state.keep_spare(frames);
             return;
         }
         if let Some(cut) = &mut state.cut {
             cut.after.extend_from_slice(&frames);
             cut.end = end;
-            keep_spare(&mut state.spare, frames);
+            state.keep_spare(frames);
             return;
         }
-        if state.queue.is_empty() {
-            let old = std::mem::replace(&mut state.queue, frames);
-            keep_spare(&mut state.spare, old);
+        let read = if state.queue.is_empty() {
+            std::mem::replace(&mut state.queue, frames)
         } else {
             state.queue.extend_from_slice(&frames);
-            keep_spare(&mut state.spare, frames);
-        }
+            frames
+        };
+        state.keep_spare(read);
         state.pace.submit(end);
     }
 
@@ -360,8 +336,7 @@ impl LogDoor {
             pending: state.pace.submitted() - state.pace.written(),
             failure: state.failure.clone(),
             delayed_syncs: state.delayed_syncs,
-            sync_durations: state.sync_durations,
-            sync_total_us: state.sync_total_us,
+            sync_times: state.sync_times,
         }
     }
 
@@ -385,7 +360,7 @@ impl LogDoor {
         state.file = Some(file);
         let was_clean = state.pace.written() == state.pace.synced();
         state.pace.wrote(end, Clock.now().mono_ms);
-        keep_spare(&mut state.spare, frames);
+        state.keep_spare(frames);
         self.publish(&mut state);
         // Otherwise the thread that syncs knows already when it is due, and a write costs no switch.
         if was_clean {
@@ -510,9 +485,7 @@ impl LogDoor {
             self.fail(state, &error);
             return None;
         }
-        let bucket = SYNC_BUCKETS_US.iter().position(|&end| us <= end).unwrap_or(SYNC_BUCKETS_US.len());
-        state.sync_durations[bucket] += 1;
-        state.sync_total_us += us;
+        state.sync_times.record(us);
         state.pace.sync_ends();
         self.publish(&mut state);
         if self.watched.swap(false, Ordering::Relaxed)
@@ -603,12 +576,12 @@ impl State {
         let ending = self.stopping || self.closing;
         ending && self.queue.is_empty() && self.cut.is_none() && !self.pace.is_syncing()
     }
-}
 
-fn keep_spare(spare: &mut Vec<Vec<u8>>, mut buffer: Vec<u8>) {
-    if spare.len() < SPARE_BUFFERS && (1..=SPARE_BYTES).contains(&buffer.capacity()) {
-        buffer.clear();
-        spare.push(buffer);
+    fn keep_spare(&mut self, mut buffer: Vec<u8>) {
+        if self.spare.len() < SPARE_BUFFERS && (1..=SPARE_BYTES).contains(&buffer.capacity()) {
+            buffer.clear();
+            self.spare.push(buffer);
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use super::families::Families;
-use crate::log_writer::SYNC_BUCKETS_US;
+use crate::log_status::SYNC_BUCKETS_US;
 use crate::shared::Shared;
 use crate::{allocator, host};
 
@@ -76,8 +76,8 @@ fn write_log(out: &mut Families, shared: &Shared) {
     out.histograms("pbj_aof_fsync_duration_seconds", "How long syncs of the log took.").add_histogram(
         &[],
         &SYNC_BUCKETS_US,
-        &status.sync_durations,
-        status.sync_total_us,
+        &status.sync_times.counts,
+        status.sync_times.total_us,
         1e6,
     );
 }
