@@ -82,6 +82,10 @@ impl Engine {
         }
         self.keep_backlog();
         let waits = replica.stage == Stage::Waiting;
+        if self.replication.replicas.is_empty() {
+            // What is silent is the time since it came.
+            self.replication.pinged_at = self.now.mono_ms;
+        }
         self.replication.replicas.insert(client, replica);
         self.replication.deserted_at = None;
         if waits {
