@@ -57,7 +57,8 @@ def once(run, folder, command, progress, family, nth):
     except (OSError, Closed, Silent):
         pass
     client.close()
-    strace.terminate()
+    # Not asked to end: it would wait for threads of a process that is being killed.
+    strace.kill()
     strace.wait()
     writer.halted.set()
     time.sleep(0.05)
