@@ -134,11 +134,6 @@ fn debug(engine: &mut Engine, client: ClientId, mut args: Args<'_>, reply: &mut 
 fn sleep(engine: &mut Engine, client: ClientId, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     let us = (args.float()?.clamp(0.0, 1e6) * 1e6) as u64;
     engine.charge_stall(us);
-    // The world stands still behind this command; what follows in its transaction comes after that. For a script, time
-    // stands still itself.
-    if engine.running.is_none() {
-        engine.advance(engine.now().plus_ms(us / 1000));
-    }
     engine.hold(client, Step::Stall(us), reply)
 }
 
