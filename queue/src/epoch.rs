@@ -22,8 +22,10 @@ impl Queues {
     /// # Errors
     /// The key holds another type.
     pub(crate) fn read_epoch(&mut self, txn: &mut Txn<'_>) -> Result<(), Fault> {
-        let text =
-            txn.in_db(0).hash_field(&KeyName::Locks.to_key(), EPOCH)?.and_then(|text| parse_u64(&text));
+        let (mut txn, key) = (txn.in_db(0), KeyName::Locks.to_key());
+        // Looking for what is not there would be a miss, which clients can count and hear of.
+        let text = if txn.exists(&key) { txn.hash_field(&key, EPOCH)? } else { None };
+        let text = text.and_then(|text| parse_u64(&text));
         self.epoch = self.epoch.max(text.unwrap_or(0));
         Ok(())
     }
