@@ -295,10 +295,4 @@ impl Log {
         self.base_size -= cut;
         self.unsealed = report.unsealed;
     }
-
-    /// Takes note that the log was rewritten: so many bytes were replaced by so many others.
-    pub fn was_rewritten(&mut self, replaced: u64, base: u64) {
-        self.size = self.size.saturating_sub(replaced) + base;
-        self.base_size = self.size;
-    }
 }
