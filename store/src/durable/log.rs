@@ -6,8 +6,10 @@ use super::disk::{Disk, Syncer, read_small, replace_small};
 use super::load::{LoadFault, LoadReport, Loader};
 use super::manifest::{FileKind, MANIFEST_MAX, Manifest, ManifestFile};
 use super::read::CHUNK;
+use super::rewrite::BaseForm;
 use super::seal::Unsealed;
 use super::snapshot::SnapshotOutput;
+use crate::rdb::empty_base;
 
 /// How the files of a log are called.
 #[derive(Clone, Debug)]
@@ -23,8 +25,9 @@ impl LogNames {
         format!("{}/{}.manifest", self.folder, self.file)
     }
 
-    pub(super) fn base(&self, sequence: u64) -> String {
-        format!("{}.{sequence}.base.rdb", self.file)
+    pub(super) fn base(&self, sequence: u64, form: BaseForm) -> String {
+        let ending = if form == BaseForm::Snapshot { "rdb" } else { "aof" };
+        format!("{}.{sequence}.base.{ending}", self.file)
     }
 
     fn increment(&self, sequence: u64) -> String {
@@ -61,7 +64,7 @@ pub struct LogFiles {
 
 impl LogFiles {
     /// Finds the log of a data folder, or makes a new one; [`Loader`] reads what is in it. A new one begins with the
-    /// snapshot of this name, if there is one.
+    /// snapshot of this name, if there is one, and with a base of nothing in this form if there is none.
     ///
     /// # Errors
     /// The storage fails, or what is there cannot be a log.
@@ -69,11 +72,13 @@ impl LogFiles {
         disk: &mut dyn Disk,
         names: &LogNames,
         snapshot: &str,
+        form: BaseForm,
     ) -> Result<(Self, Log, Loader), LoadFault> {
         let manifest = match Self::read(disk, names)? {
             Some(manifest) => manifest,
-            None => Self::begin(disk, names, snapshot)?,
+            None => Self::begin(disk, names, snapshot, form)?,
         };
+        Self::fetch_old(disk, names, &manifest)?;
         let loader = Loader::new(disk, names, &manifest)?;
         let mut files = Self { names: names.clone(), manifest };
         // What a process before wrote may not be on disk yet. Whoever reads it now relies on it, and nothing may be in
@@ -138,7 +143,12 @@ impl LogFiles {
     }
 
     /// A manifest for a log that is not there yet: nothing is in it, or what was there before logs had one.
-    fn begin(disk: &mut dyn Disk, names: &LogNames, snapshot: &str) -> Result<Manifest, LoadFault> {
+    fn begin(
+        disk: &mut dyn Disk,
+        names: &LogNames,
+        snapshot: &str,
+        form: BaseForm,
+    ) -> Result<Manifest, LoadFault> {
         disk.create_folder(&names.folder)?;
         disk.sync_folder("")?;
         let mut manifest = Manifest::default();
@@ -149,12 +159,34 @@ impl LogFiles {
             disk.sync_folder("")?;
         } else if !snapshot.is_empty() && disk.size(snapshot)?.is_some() {
             // Redis would begin with nothing here, and forget the snapshot.
-            let base = ManifestFile { name: names.base(1), sequence: 1, kind: FileKind::Base };
+            let base =
+                ManifestFile { name: names.base(1, BaseForm::Snapshot), sequence: 1, kind: FileKind::Base };
             let output = SnapshotOutput::create(disk, &names.folder, &base.name, "temp-")?;
             copy(disk, snapshot, output)?;
             manifest.files.push(base);
+        } else {
+            // As Redis does, whose users look for one.
+            let base = ManifestFile { name: names.base(1, form), sequence: 1, kind: FileKind::Base };
+            let mut output = SnapshotOutput::create(disk, &names.folder, &base.name, "temp-")?;
+            if form == BaseForm::Snapshot {
+                output.append(disk, &empty_base())?;
+            }
+            output.finish(disk)?;
+            manifest.files.push(base);
         }
         Ok(manifest)
+    }
+
+    /// Ends the move of a log of Redis before version 7 into the folder: Redis names it in the manifest first.
+    fn fetch_old(disk: &mut dyn Disk, names: &LogNames, manifest: &Manifest) -> io::Result<()> {
+        let path = names.path(&names.file);
+        let is_base = manifest.base().is_some_and(|base| base.name == names.file);
+        if is_base && disk.size(&path)?.is_none() && disk.size(&names.file)?.is_some() {
+            disk.rename(&names.file, &path)?;
+            disk.sync_folder(&names.folder)?;
+            disk.sync_folder("")?;
+        }
+        Ok(())
     }
 
     /// Creates an empty increment; returns its path.

@@ -151,6 +151,7 @@ impl Engine {
         let head = SnapshotHead {
             unix_seconds: self.now.wall_ms() / 1000,
             used_memory: self.host.memory_used(),
+            as_commands: false,
             is_log_base: false,
             stream: Some((0, self.replication.history.id.clone(), offset)),
             without_keys,
