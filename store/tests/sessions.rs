@@ -272,3 +272,24 @@ fn what_is_repeated_fits_into_a_reply() {
     }
     assert!(world.call("SRANDMEMBER s -2").starts_with("*2 $65536 xxx"));
 }
+
+/// A look at a directive by its name costs as much as a GET.
+#[test]
+#[cfg(debug_assertions)]
+fn no_directive_is_looked_up_for_an_ordinary_request() {
+    let mut world = World::new();
+    for (role, before) in [("a master", ""), ("a replica", "REPLICAOF 127.0.0.1 1")] {
+        if !before.is_empty() {
+            world.call(before);
+        }
+        for request in ["GET a", "SET a b", "LPUSH l a", "HSET h f v", "ZADD z 1 a", "EXPIRE a 100", "PING"] {
+            world.call(request);
+            let lookups = pbj_store::config::lookups();
+            world.call(request);
+            let count = pbj_store::config::lookups() - lookups;
+            // A refusal may ask why.
+            let allowed = if before.is_empty() { 0 } else { 1 };
+            assert!(count <= allowed, "{request} on {role} looks {count} directives up");
+        }
+    }
+}
