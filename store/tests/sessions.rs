@@ -293,3 +293,36 @@ fn no_directive_is_looked_up_for_an_ordinary_request() {
         }
     }
 }
+
+/// The name of a request is not looked up again if the request before had the same; a subcommand has two names.
+#[test]
+fn requests_sent_at_once_are_told_apart() {
+    let mut world = World::new();
+    let requests: [&[&[u8]]; 8] = [
+        &[b"CLIENT", b"SETNAME", b"a"],
+        &[b"CLIENT", b"GETNAME"],
+        &[b"CLIENT"],
+        &[b"get", b"k"],
+        &[b"get", b"k", b"k"],
+        &[b"getx", b"k"],
+        &[b"getx", b"k"],
+        &[b"GET", b"k"],
+    ];
+    let mut bytes = Vec::new();
+    requests.iter().for_each(|words| write_command(&mut bytes, words));
+    let (mut parser, mut batch, mut out) = (Parser::default(), Batch::default(), Vec::new());
+    parser.parse(&bytes, RequestLimits { bulk_max: 1 << 30, authenticated: true }, &mut batch).unwrap();
+    world.engine.execute(world.now, world.client, &Requests::new(&batch, &bytes), &mut out);
+    let unknown = "-ERR unknown command 'getx', with args beginning with: 'k' ";
+    let expected = [
+        "+OK",
+        "$1 a",
+        "-ERR wrong number of arguments for 'client' command",
+        "$-1",
+        "-ERR wrong number of arguments for 'get' command",
+        unknown,
+        unknown,
+        "$-1",
+    ];
+    assert_eq!(readable(&out), expected.join(" "));
+}
