@@ -360,7 +360,7 @@ impl Shared {
     pub fn submit_frames(&self, engine: &mut Engine) {
         if engine.has_frames() {
             let frames = engine.fetch_frames(self.log.spare());
-            self.log.submit(frames, engine.offset());
+            self.log.submit(frames, engine.offset(), engine.now());
             if engine.is_followed() {
                 self.fed.notify_waiters();
             }
