@@ -18,8 +18,8 @@ const ARGUMENT_MAX: i64 = 1 << 32;
 /// What the reader found.
 pub(super) enum Read {
     Command(Vec<Vec<u8>>),
-    /// A line that begins with `#`.
-    Annotation,
+    /// A line that begins with `#`, with its end.
+    Annotation(Vec<u8>),
     /// A seal of other bytes than the so many before it.
     Broken(u64),
     /// Nothing more.
@@ -87,7 +87,7 @@ impl Reader {
             Ok(read) => {
                 let bytes = &self.buffer[self.at..self.at + ahead];
                 self.at += ahead;
-                if let Read::Annotation = read {
+                if let Read::Annotation(_) = read {
                     match self.unsealed.check(bytes) {
                         Checked::Whole => self.unsealed = Unsealed::default(),
                         Checked::Broken => return Ok(Read::Broken(self.unsealed.bytes())),
@@ -171,8 +171,9 @@ impl Cursor<'_> {
     fn read(&mut self) -> Result<Read, Part> {
         self.fill(1)?;
         if self.rest()[0] == b'#' {
-            self.line()?;
-            return Ok(Read::Annotation);
+            let mut line = self.line()?;
+            line.extend_from_slice(b"\r\n");
+            return Ok(Read::Annotation(line));
         }
         let count = self.number(b'*', "a command must begin with *")?;
         if !(1..=i64::from(i32::MAX)).contains(&count) {

@@ -155,7 +155,7 @@ impl Engine {
     }
 
     /// Whether a command writes, or is the end of a transaction that does.
-    fn writes(&self, client: ClientId, command: Callable) -> bool {
+    pub(crate) fn writes(&self, client: ClientId, command: Callable) -> bool {
         let multi = || self.sessions.get(&client).and_then(|session| session.multi.as_ref());
         let queued = |flag| multi().is_some_and(|multi| multi.queue.iter().any(|q| q.flags & flag != 0));
         command.row.is(flags::WRITE) || (command.row.name == "exec" && queued(flags::WRITE))
