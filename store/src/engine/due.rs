@@ -6,7 +6,7 @@
 
 use super::Engine;
 use crate::limits::EXPIRE_PER_TICK;
-use crate::time::Now;
+use crate::time::{Now, sooner};
 
 impl Engine {
     /// Moves the time on. Wall time may step back (somebody set the clock); before it does, everything happens that was
@@ -94,7 +94,7 @@ impl Engine {
         let persistence = self.persistence_deadline();
         let own = self.own_dates_deadline();
         let end = self.end_deadline();
-        let due = [expiry, self.waiters.deadline(), extension, pause, persistence, replication, own, end];
-        due.into_iter().flatten().min()
+        let due = [self.waiters.deadline(), extension, pause, persistence, replication, own, end];
+        due.into_iter().fold(expiry, sooner)
     }
 }

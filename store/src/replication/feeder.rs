@@ -113,6 +113,20 @@ impl Engine {
         (known && !introduction.only_dataset).then_some(offset)
     }
 
+    /// A client asks for the stream from nowhere.
+    pub(crate) fn note_wrong_offset(&self, client: ClientId) {
+        let addr = self.sessions.get(&client).map_or("", |session| &session.peer.addr);
+        self.note(&format!("Replica {addr} asks for synchronization but with a wrong offset"));
+    }
+
+    /// Somebody who follows asked for something that has an answer, which would be taken for a part of the stream.
+    pub fn note_reply_to_replica(&self, client: ClientId) {
+        let Some(session) = self.sessions.get(&client) else { return };
+        let command = session.last_command.map(|command| command.full_name()).unwrap_or_default();
+        let addr = &session.peer.addr;
+        self.note(&format!("Replica generated a reply to command '{command}', disconnecting it: {addr}"));
+    }
+
     fn note_of(&mut self, client: ClientId, text: &str) {
         let addr = self.sessions.get(&client).map(|session| session.peer.addr.clone()).unwrap_or_default();
         self.note(&format!("replica {addr} {text}"));

@@ -256,6 +256,17 @@ impl Engine {
         }
     }
 
+    /// Everything was emptied: what replicas would get is not worth its time, and they begin again.
+    pub(crate) fn give_up_datasets(&mut self) {
+        let payloads = self.replication.payloads.iter();
+        let walked: Vec<(u64, WalkId)> =
+            payloads.filter_map(|(&number, payload)| Some((number, payload.walk?))).collect();
+        for (number, walk) in walked {
+            self.end_walk(walk);
+            self.dataset_was_given_up(number);
+        }
+    }
+
     /// Somebody ended the snapshot that a dataset is made of: its readers have to ask again.
     fn dataset_was_given_up(&mut self, number: u64) {
         for client in self.readers_of(number) {

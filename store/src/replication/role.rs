@@ -7,7 +7,7 @@ use super::feeder::LOOK_EVERY_MS;
 use super::master::{LinkFault, Master, MasterAddress, Stage};
 use crate::command::Fault;
 use crate::engine::{ClientId, Engine, Output, Peer};
-use crate::time::Now;
+use crate::time::{Now, sooner};
 
 impl Engine {
     /// Whether this server follows another.
@@ -233,8 +233,7 @@ impl Engine {
             || replication.deserted_at.is_some()
             || replication.failover.is_some();
         let look = busy.then_some(replication.look_at);
-        let dataset = self.dataset_due();
-        [look, replication.sync_due, dataset].into_iter().flatten().min()
+        sooner(sooner(look, replication.sync_due), self.dataset_due())
     }
 
     /// Looks after replicas, master, and those who wait for either.

@@ -243,6 +243,11 @@ impl Engine {
         }
     }
 
+    /// Whether the dataset of a master comes in.
+    pub(crate) fn takes_dataset_over(&self) -> bool {
+        self.replication.master.as_ref().is_some_and(super::master::Master::is_taking_over)
+    }
+
     /// Whether a dataset grows beside the old data, which is served meanwhile.
     pub(crate) fn loads_aside(&self) -> bool {
         let stage = self.replication.master.as_ref().map(|master| &master.stage);
