@@ -266,10 +266,14 @@ impl Engine {
         let invocation = Invocation { client: context.client, db: context.db, command, args, waking: None };
         let position = self.data.feed.offset();
         self.data.quiet = context.quiet && command.row.name != "touch";
+        let is_local = self.begin_local_write(context.client, command);
         let run = self.invoke(&invocation, &mut reply);
         self.data.quiet = false;
         self.data.hints.clear();
         self.end_unit();
+        if is_local {
+            self.end_local_write();
+        }
         if self.data.feed.offset() != position {
             self.written = Some((self.data.feed.offset(), self.data.feed.replica_offset()));
         }

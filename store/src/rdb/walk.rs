@@ -124,6 +124,7 @@ impl Engine {
             return Some(WalkPiece { bytes, keys, is_last: false, _emptied: Vec::new() });
         }
         let (bytes, keys) = (walk.writer.finish(), walk.keys_done - before);
+        self.walk_has_ended();
         Some(WalkPiece { bytes, keys, is_last: true, _emptied: self.data.keyspace.end_walk() })
     }
 
@@ -132,6 +133,7 @@ impl Engine {
         let given_up = self.walk.take_if(|walk| walk.id == id).is_some();
         if given_up {
             drop(self.data.keyspace.end_walk());
+            self.walk_has_ended();
         }
         given_up
     }
