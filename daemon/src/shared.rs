@@ -348,6 +348,10 @@ impl Shared {
             // A script runs; what is due is due when it is over.
             return Some(self.clock.now().mono_ms + TIMER_PATIENCE.as_millis() as u64);
         };
+        if let Some(failure) = self.log.news() {
+            let reason = failure.map(|reason| format!("Errors writing to the AOF file: {reason}"));
+            core.engine.set_broken(reason);
+        }
         core.engine.tick(self.clock.now());
         self.deliver(&mut core.engine);
         self.timer_runs.fetch_add(1, Ordering::Relaxed);
