@@ -16,7 +16,7 @@ use pbj_store::config::Config;
 use pbj_store::durable::{
     LoadFault, LoadReport, Loader, LogFiles, LogNames, Progress, SnapshotInput, SyncPolicy,
 };
-use pbj_store::engine::{Engine, EngineOptions, Extension};
+use pbj_store::engine::{Engine, EngineOptions, Extension, Place};
 use pbj_store::rdb::{LoadOptions, LoadedSnapshot};
 use pbj_systemd::{Inherited, Socket};
 use tokio::sync::mpsc;
@@ -196,11 +196,12 @@ impl Daemon {
         let gate = Arc::new(Gate::new(Arc::clone(&shared), Arc::clone(&io_threads)));
         let helpers = start_helpers(&shared, gate, opened).map_err(StartFault::Threads)?;
         let http = HttpThread::start(Arc::clone(&shared), web).map_err(StartFault::Threads)?;
-        Loading { shared: &shared, folder: &folder, on_status: &mut *on_status, controller: &controller }
-            .all(loader)?;
+        let mut loading =
+            Loading { shared: &shared, folder: &folder, on_status: &mut *on_status, controller: &controller };
+        let place = loading.all(loader)?;
         prepare_reload(&shared, folder.clone(), names.clone());
         let saver_thread = SaverThread::start(&shared, &folder, names, files).map_err(StartFault::Threads)?;
-        become_ready(&shared);
+        become_ready(&shared, place);
         Ok(Self {
             shared,
             controls,
@@ -250,6 +251,7 @@ impl Daemon {
         self.shared.flush();
         self.saver_thread.stop();
         self.shared.save_at_end();
+        self.shared.note_place_at_end();
         self.log_threads.stop();
     }
 }
@@ -363,8 +365,8 @@ struct Loading<'a> {
 }
 
 impl Loading<'_> {
-    /// Loads the log, or the snapshot if there is no log.
-    fn all(&mut self, loader: Option<Loader>) -> Result<(), StartFault> {
+    /// Loads the log, or the snapshot if there is no log; returns the place of which history the data is at.
+    fn all(&mut self, loader: Option<Loader>) -> Result<Option<Place>, StartFault> {
         match loader {
             Some(loader) => self.log(loader),
             None => self.snapshot(),
@@ -372,7 +374,7 @@ impl Loading<'_> {
     }
 
     /// Loads the log.
-    fn log(&mut self, mut loader: Loader) -> Result<(), StartFault> {
+    fn log(&mut self, mut loader: Loader) -> Result<Option<Place>, StartFault> {
         let mut disk = RealDisk::new(self.folder);
         let may_cut = self.shared.lock().engine.config().flag("aof-load-truncated");
         let began = Clock.now().mono_ms;
@@ -386,19 +388,24 @@ impl Loading<'_> {
             note_snapshot(snapshot);
             self.shared.lock().engine.note_loaded(snapshot.keys, snapshot.expired);
         }
-        Ok(())
+        Ok(report.place)
     }
 
     /// Loads the snapshot, if there is one.
-    fn snapshot(&mut self) -> Result<(), StartFault> {
+    fn snapshot(&mut self) -> Result<Option<Place>, StartFault> {
         let mut disk = RealDisk::new(self.folder);
         let began = Clock.now().mono_ms;
         let opened = {
-            let core = self.shared.lock();
+            let mut core = self.shared.lock();
+            core.engine.prepare_to_resume();
+            // What a replica has past its date is there until its master says otherwise.
+            let options = LoadOptions { keep_expired: core.engine.will_follow(), ..LoadOptions::default() };
             let name = core.engine.config().text("dbfilename");
-            SnapshotInput::open(&mut disk, &core.engine, name, LoadOptions::default())
+            SnapshotInput::open(&mut disk, &core.engine, name, options)
         };
-        let Some(mut input) = opened.map_err(|error| StartFault::Load(error.into()))? else { return Ok(()) };
+        let Some(mut input) = opened.map_err(|error| StartFault::Load(error.into()))? else {
+            return Ok(None);
+        };
         let loaded = self.repeat("snapshot", |engine| {
             let loaded = input.step(&mut disk, engine, Clock.now())?;
             Ok((loaded, input.progress()))
@@ -412,7 +419,7 @@ impl Loading<'_> {
         let ms = Clock.now().mono_ms - began;
         tracing::info!("DB loaded from disk: {}.{:03} seconds", ms / 1000, ms % 1000);
         self.shared.lock().engine.note_loaded(snapshot.keys, snapshot.expired);
-        Ok(())
+        Ok(Place::of_snapshot(&snapshot))
     }
 
     /// Takes steps until there is a result, and says how far it is.
@@ -423,7 +430,14 @@ impl Loading<'_> {
     ) -> Result<R, StartFault> {
         let mut reported_ms = Clock.now().mono_ms;
         loop {
-            let (result, progress) = step(&mut self.shared.lock().engine).map_err(StartFault::Load)?;
+            let (result, progress) = {
+                let mut core = self.shared.lock();
+                let stepped = step(&mut core.engine).map_err(StartFault::Load)?;
+                // What was left out because of its date.
+                core.engine.end_loading_step();
+                self.shared.submit_frames(&mut core.engine);
+                stepped
+            };
             if let Some(result) = result {
                 return Ok(result);
             }
@@ -489,8 +503,12 @@ fn prepare_reload(shared: &Arc<Shared>, folder: PathBuf, names: LogNames) {
 }
 
 /// Opens the doors: data is loaded, effects are wanted from now on.
-fn become_ready(shared: &Arc<Shared>) {
+fn become_ready(shared: &Arc<Shared>, place: Option<Place>) {
     let mut core = shared.lock();
+    if let Some(Place { id, offset, .. }) = &place {
+        tracing::info!("the data is that of offset {offset} of the history {id}");
+    }
+    core.engine.resume(place);
     core.engine.set_feed_wanted(shared.log.is_open());
     let weak = Arc::downgrade(shared);
     shared.log.on_sync(move || {

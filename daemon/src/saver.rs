@@ -276,6 +276,7 @@ impl Worker {
                 files.finish_rewrite(&mut disk, rewrite).map(|replaced| {
                     // What a log that begins replaces is no part of it.
                     self.shared.log.growth.rewritten(if beginning { 0 } else { replaced }, base);
+                    self.shared.set_log_begins(false);
                     self.shared.log.healed(epoch);
                     End::Done
                 })
@@ -347,6 +348,8 @@ impl Worker {
                 return Err(error);
             }
             if piece.is_last {
+                // Replicas may wait for it.
+                self.shared.timer.notify_one();
                 return Ok(true);
             }
             if delay_us > 0 {
@@ -405,11 +408,12 @@ pub fn save_now(engine: &mut Engine, folder: &Path, wall_ms: u64) -> io::Result<
     }
 }
 
-fn head(_engine: &Engine, wall_ms: u64, is_log_base: bool) -> SnapshotHead {
+fn head(engine: &Engine, wall_ms: u64, is_log_base: bool) -> SnapshotHead {
     SnapshotHead {
         unix_seconds: wall_ms / 1000,
         used_memory: allocator::bytes_taken(),
         is_log_base,
+        place: engine.place(),
         ..SnapshotHead::default()
     }
 }

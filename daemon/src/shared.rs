@@ -75,6 +75,8 @@ pub struct Shared {
     folder: PathBuf,
     /// A snapshot is to be written at the end, if there is anything new.
     saves_at_end: AtomicBool,
+    /// The log was switched on, and its base is not whole yet.
+    log_begins: AtomicBool,
     /// Counters of connections.
     pub traffic: Arc<Traffic>,
     /// Told when there is something for those who follow.
@@ -93,6 +95,8 @@ pub struct Shared {
     pub query_max: AtomicUsize,
     /// Limits of what waits for clients, by class.
     pub limits: Mutex<OutputLimits>,
+    /// The least of these limits in bytes: below it, nobody asks for them.
+    pub least_limit: AtomicUsize,
     /// How often the timer has run: the watchdog looks at it.
     pub timer_runs: AtomicU64,
     control: Controller,
@@ -138,6 +142,7 @@ impl Shared {
             saver: lasting.saver,
             folder: lasting.folder,
             saves_at_end: AtomicBool::new(false),
+            log_begins: AtomicBool::new(false),
             traffic,
             fed: Notify::new(),
             link: Notify::new(),
@@ -147,6 +152,7 @@ impl Shared {
             ready: AtomicBool::new(false),
             query_max: AtomicUsize::new(usize::MAX),
             limits: Mutex::new(OutputLimits::default()),
+            least_limit: AtomicUsize::new(usize::MAX),
             timer_runs: AtomicU64::new(0),
             control,
             reload: Mutex::new(None),
@@ -155,6 +161,12 @@ impl Shared {
             myself: Weak::new(),
             config_file: None,
         }
+    }
+
+    /// Sets the limits of what waits for clients.
+    pub fn set_limits(&self, limits: OutputLimits) {
+        *self.limits.lock() = limits;
+        self.least_limit.store(limits.least(), Ordering::Relaxed);
     }
 
     /// Puts it where all threads find it.
@@ -170,6 +182,15 @@ impl Shared {
     /// Whether a snapshot is to be written at the end.
     pub(crate) fn saves_at_end(&self) -> &AtomicBool {
         &self.saves_at_end
+    }
+
+    /// Whether the log was switched on, and its base is not whole yet.
+    pub(crate) fn log_begins(&self) -> bool {
+        self.log_begins.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_log_begins(&self, begins: bool) {
+        self.log_begins.store(begins, Ordering::Relaxed);
     }
 
     pub(crate) fn set_saves_at_end(&self, saves: bool) {
@@ -424,13 +445,20 @@ impl Shared {
             }
             Step::Panic => asked_for_panic(),
             Step::ReloadLog => self.reload_log(engine),
-            Step::Shutdown { save, force, .. } => match self.save_before_end(engine, save, force) {
-                Ok(()) => {
-                    self.control.ask(Control::Shutdown { force, by_signal: false });
-                    return; // The reply is the end of the connection.
+            Step::Shutdown { save, force, .. } => {
+                match self.save_before_end(engine, save, force) {
+                    // The reply is the end of the connection.
+                    Ok(()) => self.control.ask(Control::Shutdown { force, by_signal: false }),
+                    Err(reason) => {
+                        tracing::error!("{reason}");
+                        tracing::error!(
+                            "Errors trying to shut down the server. Check the logs for more information."
+                        );
+                        engine.end_failed();
+                    }
                 }
-                refused => refused,
-            },
+                return;
+            }
             Step::Save => self.save(engine),
             Step::Reload { save, flush, merge } => self.reload_snapshot(engine, save, flush, merge),
             Step::SaveInBackground { number } => {

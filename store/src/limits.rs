@@ -69,6 +69,8 @@ pub const LOAD_INTERRUPTS_MAX: u32 = 2500;
 pub const NESTING_MAX: i32 = 2000;
 /// Deepest nesting of a reply that is read.
 pub const REPLY_DEPTH_MAX: usize = 32;
+/// Keys with a date that clients of a writable replica wrote, of which the replica keeps track.
+pub const OWN_DATES_MAX: usize = 1 << 20;
 /// Bytes of one block of the backlog of replication.
 pub const BACKLOG_BLOCK_BYTES: usize = 16 * 1024;
 /// Smallest backlog, whatever `repl-backlog-size` says, in bytes.

@@ -195,9 +195,19 @@ impl Engine {
         self.plan.clear();
         let several = window.len() > 1;
         let database = self.data.keyspace.db(db);
+        // Who sends many requests at once mostly sends many of the same.
+        let mut before: (&[u8], Option<Callable>) = (b"", None);
         for index in window {
             let args = requests.args(index);
-            let command = self.index.resolve(args);
+            let command = match args {
+                [name, ..] if *name == before.0 => before.1,
+                _ => self.index.resolve(args),
+            };
+            if let ([name, ..], Some(Callable { row, container: None, .. })) = (args, command)
+                && row.subcommands.is_empty()
+            {
+                before = (name, command);
+            }
             let mut planned = Planned { command, key: None };
             if several
                 && let Some(spec) = command.and_then(|command| command.row.keys.first())
@@ -256,10 +266,14 @@ impl Engine {
         let invocation = Invocation { client: context.client, db: context.db, command, args, waking: None };
         let position = self.data.feed.offset();
         self.data.quiet = context.quiet && command.row.name != "touch";
+        let is_local = self.begin_local_write(context.client, command);
         let run = self.invoke(&invocation, &mut reply);
         self.data.quiet = false;
         self.data.hints.clear();
         self.end_unit();
+        if is_local {
+            self.end_local_write();
+        }
         if self.data.feed.offset() != position {
             self.written = Some((self.data.feed.offset(), self.data.feed.replica_offset()));
         }

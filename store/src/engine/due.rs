@@ -6,7 +6,7 @@
 
 use super::Engine;
 use crate::limits::EXPIRE_PER_TICK;
-use crate::time::Now;
+use crate::time::{Now, sooner};
 
 impl Engine {
     /// Moves the time on. Wall time may step back (somebody set the clock); before it does, everything happens that was
@@ -53,6 +53,8 @@ impl Engine {
             return;
         }
         self.end_pause_if_due();
+        self.end_goes_on();
+        self.expire_own();
         if self.active_expire && !self.data.frozen {
             let began = self.host.stopwatch_ns();
             self.expire_due();
@@ -90,7 +92,9 @@ impl Engine {
         let extension = extension.and_then(|extension| extension.deadline(self.now));
         let pause = self.pause.map(|pause| pause.until);
         let persistence = self.persistence_deadline();
-        let due = [expiry, self.waiters.deadline(), extension, pause, persistence, replication];
-        due.into_iter().flatten().min()
+        let own = self.own_dates_deadline();
+        let end = self.end_deadline();
+        let due = [self.waiters.deadline(), extension, pause, persistence, replication, own, end];
+        due.into_iter().fold(expiry, sooner)
     }
 }

@@ -141,6 +141,7 @@ impl Engine {
         // Those that had to wait for the end of a huge value.
         walk.take_images(self);
         let (bytes, keys) = (walk.writer.finish(), walk.keys_done - before);
+        self.walk_has_ended();
         Some(WalkPiece { bytes, keys, is_last: true, _emptied: self.data.keyspace.end_walk() })
     }
 
@@ -149,6 +150,7 @@ impl Engine {
         let given_up = self.walk.take_if(|walk| walk.id == id).is_some();
         if given_up {
             drop(self.data.keyspace.end_walk());
+            self.walk_has_ended();
         }
         given_up
     }

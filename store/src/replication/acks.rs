@@ -70,6 +70,7 @@ impl Engine {
         if self.running.is_none() {
             self.serve_ack_waiters();
             self.failover_goes_on();
+            self.end_goes_on();
         }
     }
 
@@ -83,6 +84,32 @@ impl Engine {
     pub(crate) fn replicas_with_on_disk(&self, offset: u64) -> usize {
         let online = self.replication.replicas.values().filter(|replica| replica.is_online());
         online.filter(|replica| replica.synced >= offset).count()
+    }
+
+    /// Whether somebody who follows has not confirmed everything.
+    pub(crate) fn has_lagging_replicas(&self) -> bool {
+        let end = self.data.feed.replica_offset();
+        self.replication.replicas.values().any(|replica| replica.acked < end)
+    }
+
+    /// Notes who does not have everything at the end.
+    pub(crate) fn note_lagging_replicas(&self) {
+        let (end, now) = (self.data.feed.replica_offset(), self.now.mono_ms);
+        let replicas = &self.replication.replicas;
+        let lagging = replicas.iter().filter(|(_, replica)| replica.acked < end);
+        for (client, replica) in lagging.clone() {
+            let peer = self.sessions.get(client).map_or("", |session| &session.peer.addr);
+            self.note(&format!(
+                "Lagging replica {peer} reported offset {} behind master, lag={}, state={}.",
+                end - replica.acked,
+                replica.lag_seconds(now),
+                replica.state()
+            ));
+        }
+        if !replicas.is_empty() {
+            let synced = replicas.len() - lagging.count();
+            self.note(&format!("{synced} of {} replicas are in sync when shutting down.", replicas.len()));
+        }
     }
 
     /// Where the last write of a client ended: its place in the log, and its offset of replication.
@@ -115,19 +142,17 @@ impl Engine {
         }
     }
 
-    /// How many replicas follow closely enough for `min-replicas-to-write`.
-    pub(crate) fn good_replicas(&self) -> usize {
-        let lag_max = self.config.integer("min-replicas-max-lag") as u64;
+    /// How many replicas follow with at most so many seconds of lag.
+    pub(crate) fn good_replicas(&self, lag_max: u64) -> usize {
         let now = self.now.mono_ms;
         let replicas = self.replication.replicas.values();
         let online = replicas.filter(|replica| matches!(replica.stage, Stage::Online | Stage::Loading));
         online.filter(|replica| replica.lag_seconds(now) <= lag_max).count()
     }
 
-    /// Whether too few replicas follow for a write to be accepted.
+    /// Whether too few replicas follow for a write to be accepted (`min-replicas-to-write`).
     pub(crate) fn lacks_replicas(&self) -> bool {
-        let wanted = self.config.size("min-replicas-to-write");
-        let matters = wanted > 0 && self.config.integer("min-replicas-max-lag") > 0;
-        matters && !self.is_replica() && self.good_replicas() < wanted
+        let Some((wanted, lag_max)) = self.config.min_replicas() else { return false };
+        !self.is_replica() && self.good_replicas(lag_max) < wanted
     }
 }

@@ -25,9 +25,8 @@ impl Engine {
             self.describe_master(master, &mut line);
         }
         line("connected_slaves", &replication.replicas.len());
-        let wanted = self.config.integer("min-replicas-to-write");
-        if wanted > 0 && self.config.integer("min-replicas-max-lag") > 0 {
-            line("min_slaves_good_slaves", &self.good_replicas());
+        if let Some((_, lag_max)) = self.config.min_replicas() {
+            line("min_slaves_good_slaves", &self.good_replicas(lag_max));
         }
         for (number, description) in self.describe_replicas().into_iter().enumerate() {
             line(&format!("slave{number}"), &description);
