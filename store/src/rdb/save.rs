@@ -57,7 +57,7 @@ impl Engine {
     /// Begins a snapshot: everything that comes before keys.
     pub(crate) fn begin_snapshot(&self, head: &SnapshotHead) -> Writer {
         let records = Records::new(self.data.output.compress, self.policy.usage(), self.data.access);
-        let records = if head.as_commands { records.as_commands() } else { records };
+        let records = if head.as_commands { records.into_commands() } else { records };
         let mut writer = Writer::new(records, self.config().flag("rdbchecksum"));
         if writer.is_commands() && self.config().flag("aof-timestamp-enabled") {
             writer.stamp(head.unix_seconds);

@@ -43,7 +43,7 @@ impl Records {
     }
 
     /// The same as commands, for a log.
-    pub(crate) fn as_commands(self) -> Self {
+    pub(crate) fn into_commands(self) -> Self {
         Self { commands: true, ..self }
     }
 
