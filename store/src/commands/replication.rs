@@ -30,7 +30,6 @@ fn replicaof(engine: &mut Engine, client: ClientId, mut args: Args<'_>, reply: &
     }
     if is_word(host, "no") && is_word(port, "one") {
         engine.follow_nobody();
-        engine.write_down_master(None)?;
         reply.ok();
         return Ok(Outcome::Done);
     }
@@ -41,7 +40,6 @@ fn replicaof(engine: &mut Engine, client: ClientId, mut args: Args<'_>, reply: &
         return Ok(Outcome::Done);
     }
     let host = String::from_utf8_lossy(host).into_owned();
-    engine.write_down_master(Some((&host, port)))?;
     engine.follow(&host, port);
     reply.ok();
     Ok(Outcome::Done)

@@ -3,7 +3,7 @@
 use super::Engine;
 use super::channels::Scope;
 use super::host::LogLevel;
-use crate::txn::{DbKey, Event, Flushed};
+use crate::txn::{DbKey, Event, Flushed, Swept};
 
 impl Engine {
     /// Ends the unit that is going on. Everything it touched is visible from here on.
@@ -27,8 +27,12 @@ impl Engine {
             let swept = self.data.touched.take_swept();
             let (mut touched, flushed) = self.data.touched.take();
             self.spread_touched(&touched, &flushed);
-            swept.iter().for_each(|(db, key)| self.fail_watchers(*db, key));
-            touched.extend(swept);
+            for Swept { key, is_alive } in swept {
+                if is_alive {
+                    self.fail_watchers(key.0, &key.1);
+                }
+                touched.push(key);
+            }
             self.serve_waiters(touched);
             // What those who were served did can be heard of, too.
             if !self.data.events.is_empty() {
