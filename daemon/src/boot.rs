@@ -274,7 +274,9 @@ fn start_log(config: &Config, saver: &Arc<Saver>) -> std::io::Result<(Arc<LogDoo
     let policy = SyncPolicy::named(config.text("appendfsync"));
     let saver = Arc::clone(saver);
     let growth = Growth::new(GrowthLimit::of(config), Box::new(move || saver.ask(Job::Grown)));
-    LogDoor::start(policy, growth)
+    let (door, threads) = LogDoor::start(policy, growth)?;
+    door.set_stamped(config.flag("aof-timestamp-enabled"));
+    Ok((door, threads))
 }
 
 /// Opens the log, if it is on.

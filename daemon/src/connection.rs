@@ -128,7 +128,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     pub(crate) async fn next_event(&mut self) -> Event {
         std::future::poll_fn(|context| {
-            if let Some(mail) = self.mailbox.take(Some(context.waker())) {
+            if !self.mailbox.rests()
+                && let Some(mail) = self.mailbox.take(Some(context.waker()))
+            {
                 return Poll::Ready(Event::Mail(mail));
             }
             if self.poll_write_out(context) == Poll::Ready(false) {
@@ -317,8 +319,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             self.flusher.request();
         }
         // Whoever gets more than its limit gets nothing of it.
-        let limit = self.limit();
-        if limit.hard > 0 && self.unsent() > limit.hard {
+        let unsent = self.unsent();
+        if unsent > self.shared.least_limit.load(Ordering::Relaxed) && self.is_too_much(unsent) {
             tracing::warn!(bytes = self.unsent(), "a client gets more than its limit and is cut off");
             return false;
         }
@@ -384,6 +386,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     fn note_output(&self) {
         self.gauges.output.store(self.unsent(), Ordering::Relaxed);
         self.gauges.output_capacity.store(self.out.capacity(), Ordering::Relaxed);
+    }
+
+    fn is_too_much(&self, waiting: usize) -> bool {
+        let limit = self.limit();
+        limit.hard > 0 && waiting > limit.hard
     }
 
     fn limit(&self) -> OutputLimit {

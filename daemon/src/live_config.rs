@@ -27,7 +27,8 @@ const CANNOT_BIND: &str = "Failed to bind to specified addresses.";
 pub fn connect(shared: &Arc<Shared>, doors: Arc<Mutex<Doors>>, logging: Option<Logging>) {
     let query_max = shared.lock().engine.config().size("client-query-buffer-limit");
     shared.query_max.store(query_max, Ordering::Relaxed);
-    *shared.limits.lock() = output_limits(shared.lock().engine.config());
+    let limits = output_limits(shared.lock().engine.config());
+    shared.set_limits(limits);
     let log = Arc::clone(&shared.log);
     let mut oom_score = OomScore::default();
     if let Err(error) = oom_score.apply(shared.lock().engine.config()) {
@@ -48,6 +49,7 @@ pub fn connect(shared: &Arc<Shared>, doors: Arc<Mutex<Doors>>, logging: Option<L
         for name in names {
             match *name {
                 "appendfsync" => log.set_policy(SyncPolicy::named(config.text("appendfsync"))),
+                "aof-timestamp-enabled" => log.set_stamped(config.flag("aof-timestamp-enabled")),
                 "auto-aof-rewrite-percentage" | "auto-aof-rewrite-min-size" => {
                     log.growth.set_limit(GrowthLimit::of(config));
                 }
@@ -66,7 +68,7 @@ pub fn connect(shared: &Arc<Shared>, doors: Arc<Mutex<Doors>>, logging: Option<L
                 }
                 "client-output-buffer-limit" => {
                     if let Some(shared) = weak.upgrade() {
-                        *shared.limits.lock() = output_limits(config);
+                        shared.set_limits(output_limits(config));
                     }
                 }
                 _ => {} // The engine follows it, or looks it up when it needs it.

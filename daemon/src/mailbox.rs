@@ -4,7 +4,7 @@
 //! earlier. A client that does not read is cut off at the limit of its class; it never costs more memory than that.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Waker;
 
 use parking_lot::Mutex;
@@ -23,6 +23,12 @@ pub struct OutputLimits {
 }
 
 impl OutputLimits {
+    /// The most bytes that may wait for any client, whatever its class.
+    pub fn least(&self) -> usize {
+        let hard = [self.normal, self.replica, self.pubsub].map(|limit| limit.hard);
+        hard.into_iter().filter(|&hard| hard > 0).min().unwrap_or(usize::MAX)
+    }
+
     /// The limit of a class by name.
     pub fn of(&self, class: &str) -> OutputLimit {
         match class {
@@ -37,6 +43,10 @@ impl OutputLimits {
 #[derive(Debug, Default)]
 pub struct Mailbox {
     inner: Mutex<Inner>,
+    /// There is nothing in it. Most requests find it so, and go by without the lock.
+    empty: AtomicBool,
+    /// The task that looked last will be woken when something comes.
+    watched: AtomicBool,
     gauges: Arc<ConnectionGauges>,
 }
 
@@ -71,7 +81,7 @@ pub struct Mail {
 impl Mailbox {
     /// The mailbox of a connection with these gauges.
     pub fn new(gauges: Arc<ConnectionGauges>) -> Self {
-        Self { inner: Mutex::default(), gauges }
+        Self { gauges, ..Self::default() }
     }
 
     /// A reply to a client that waited.
@@ -81,7 +91,7 @@ impl Mailbox {
         inner.offset = inner.offset.max(offset);
         inner.resumed = true;
         self.gauges.mail.store(inner.bytes.len(), Ordering::Relaxed);
-        inner.wake();
+        self.wake(&mut inner);
     }
 
     /// A message. A client that has too many of them unread is closed instead.
@@ -105,14 +115,14 @@ impl Mailbox {
             inner.close = true;
             inner.cut = true;
         }
-        inner.wake();
+        self.wake(&mut inner);
     }
 
     /// Closes the connection after what was sent.
     pub fn close(&self) {
         let mut inner = self.inner.lock();
         inner.close = true;
-        inner.wake();
+        self.wake(&mut inner);
     }
 
     /// Closes the connection, whether or not the client reads what was sent.
@@ -120,14 +130,24 @@ impl Mailbox {
         let mut inner = self.inner.lock();
         inner.close = true;
         inner.cut = true;
-        inner.wake();
+        self.wake(&mut inner);
     }
 
     /// Whether the connection is to end although something is not sent yet; if not, remembers whom to wake.
     pub fn is_cut(&self, waker: &Waker) -> bool {
         let mut inner = self.inner.lock();
         inner.waker = Some(waker.clone());
+        self.watched.store(false, Ordering::Release);
         inner.cut
+    }
+
+    /// Something is in it now. In this order: who misses the mail is still to be woken.
+    fn wake(&self, inner: &mut Inner) {
+        self.empty.store(false, Ordering::Release);
+        self.watched.store(false, Ordering::Release);
+        if let Some(waker) = inner.waker.take() {
+            waker.wake();
+        }
     }
 
     /// The limit of the class that the last message came under.
@@ -135,8 +155,17 @@ impl Mailbox {
         self.inner.lock().limit
     }
 
+    /// Whether nothing is in it, and the task that looked last will be woken when that changes: it need not look again.
+    pub fn rests(&self) -> bool {
+        // Mail that comes right after this look finds the waker.
+        self.watched.load(Ordering::Acquire) && self.empty.load(Ordering::Acquire)
+    }
+
     /// Takes what there is. Without mail, remembers whom to wake.
     pub fn take(&self, waker: Option<&Waker>) -> Option<Mail> {
+        if waker.is_none() && self.empty.load(Ordering::Acquire) {
+            return None;
+        }
         let mut inner = self.inner.lock();
         if inner.bytes.is_empty() && !inner.resumed && !inner.close {
             if let Some(waker) = waker
@@ -144,6 +173,8 @@ impl Mailbox {
             {
                 inner.waker = Some(waker.clone());
             }
+            self.watched.store(inner.waker.is_some(), Ordering::Release);
+            self.empty.store(true, Ordering::Release);
             return None;
         }
         // What is taken is not read yet: whoever sends it counts it from here on.
@@ -157,14 +188,6 @@ impl Mailbox {
             resumed: std::mem::take(&mut inner.resumed),
             close: inner.close,
         })
-    }
-}
-
-impl Inner {
-    fn wake(&mut self) {
-        if let Some(waker) = self.waker.take() {
-            waker.wake();
-        }
     }
 }
 
@@ -183,6 +206,23 @@ mod tests {
         let mail = mailbox.take(None).unwrap();
         assert_eq!((&mail.bytes[..], mail.offset, mail.resumed, mail.close), (&b"ab"[..], 7, true, false));
         assert!(mailbox.take(None).is_none());
+    }
+
+    #[test]
+    fn a_mailbox_rests_until_something_comes() {
+        let mailbox = Mailbox::default();
+        assert!(!mailbox.rests(), "nobody has looked yet");
+        assert!(mailbox.take(Some(Waker::noop())).is_none() && mailbox.rests());
+        for stir in
+            [|mailbox: &Mailbox| mailbox.reply(b"a", 1), |mailbox: &Mailbox| mailbox.push(b"b", LIMIT, 0)]
+        {
+            stir(&mailbox);
+            assert!(!mailbox.rests() && mailbox.take(Some(Waker::noop())).is_some());
+            assert!(!mailbox.rests(), "nobody is to be woken");
+            assert!(mailbox.take(Some(Waker::noop())).is_none() && mailbox.rests());
+        }
+        mailbox.close();
+        assert!(!mailbox.rests() && mailbox.take(None).is_some_and(|mail| mail.close));
     }
 
     #[test]

@@ -93,6 +93,8 @@ pub struct Shared {
     pub query_max: AtomicUsize,
     /// Limits of what waits for clients, by class.
     pub limits: Mutex<OutputLimits>,
+    /// The least of these limits in bytes: below it, nobody asks for them.
+    pub least_limit: AtomicUsize,
     /// How often the timer has run: the watchdog looks at it.
     pub timer_runs: AtomicU64,
     control: Controller,
@@ -147,6 +149,7 @@ impl Shared {
             ready: AtomicBool::new(false),
             query_max: AtomicUsize::new(usize::MAX),
             limits: Mutex::new(OutputLimits::default()),
+            least_limit: AtomicUsize::new(usize::MAX),
             timer_runs: AtomicU64::new(0),
             control,
             reload: Mutex::new(None),
@@ -155,6 +158,12 @@ impl Shared {
             myself: Weak::new(),
             config_file: None,
         }
+    }
+
+    /// Sets the limits of what waits for clients.
+    pub fn set_limits(&self, limits: OutputLimits) {
+        *self.limits.lock() = limits;
+        self.least_limit.store(limits.least(), Ordering::Relaxed);
     }
 
     /// Puts it where all threads find it.
@@ -351,7 +360,7 @@ impl Shared {
     pub fn submit_frames(&self, engine: &mut Engine) {
         if engine.has_frames() {
             let frames = engine.fetch_frames(self.log.spare());
-            self.log.submit(frames, engine.offset());
+            self.log.submit(frames, engine.offset(), engine.now());
             if engine.is_followed() {
                 self.fed.notify_waiters();
             }

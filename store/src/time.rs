@@ -3,6 +3,15 @@
 //! Law: the engine reads no clock. Whoever calls it says what time it is, so that a test, a replay and the simulator
 //! can say something else.
 
+/// The earlier of two dates, of which either may never come.
+#[inline]
+pub(crate) fn sooner(one: Option<u64>, other: Option<u64>) -> Option<u64> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other)),
+        (one, other) => one.or(other),
+    }
+}
+
 /// An instant as the caller read it, on both clocks.
 ///
 /// Wall time follows the calendar and may jump when somebody sets the clock; monotonic time never does. Key expiry and

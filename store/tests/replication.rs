@@ -201,6 +201,30 @@ fn the_traffic_of_a_link_is_measured() {
     assert_eq!(rate(&mut master, "instantaneous_output_repl_kbps"), 0.0);
 }
 
+/// What only a slow replica makes the server keep does not count against `maxmemory`: evicting keys would make it more.
+#[test]
+fn a_slow_replica_evicts_nothing() {
+    let (mut master, mut replica, mut link) = pair(4096);
+    master.call("CONFIG SET repl-backlog-size 16kb");
+    let fact = |server: &mut Server, name: &str| -> u64 {
+        let info = server.call("INFO memory");
+        let line = info.split(' ').find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+        line.unwrap_or_default().parse().unwrap()
+    };
+    (0..200).for_each(|n| drop(master.call(&format!("SET key:{n} {}", "x".repeat(1000)))));
+    master.pass(0);
+    assert!((150_000..210_000).contains(&fact(&mut master, "mem_not_counted_for_evict")));
+    assert!((150_000..210_000).contains(&fact(&mut master, "mem_clients_slaves")));
+    assert!(fact(&mut master, "mem_replication_backlog") <= 32 * 1024);
+    link.run(&mut master, &mut replica, 4096, usize::MAX);
+    master.call("SET last 1");
+    master.pass(0);
+    assert_eq!(
+        (fact(&mut master, "mem_not_counted_for_evict"), fact(&mut master, "mem_clients_slaves")),
+        (0, 0)
+    );
+}
+
 /// Whom a server follows is in its configuration, so that CONFIG REWRITE writes it down, whoever decided it.
 #[test]
 fn the_configuration_names_the_master() {

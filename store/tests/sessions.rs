@@ -323,3 +323,57 @@ fn what_is_repeated_fits_into_a_reply() {
     }
     assert!(world.call("SRANDMEMBER s -2").starts_with("*2 $65536 xxx"));
 }
+
+/// A look at a directive by its name costs as much as a GET.
+#[test]
+#[cfg(debug_assertions)]
+fn no_directive_is_looked_up_for_an_ordinary_request() {
+    let mut world = World::new();
+    for (role, before) in [("a master", ""), ("a replica", "REPLICAOF 127.0.0.1 1")] {
+        if !before.is_empty() {
+            world.call(before);
+        }
+        for request in ["GET a", "SET a b", "LPUSH l a", "HSET h f v", "ZADD z 1 a", "EXPIRE a 100", "PING"] {
+            world.call(request);
+            let lookups = pbj_store::config::lookups();
+            world.call(request);
+            let count = pbj_store::config::lookups() - lookups;
+            // A refusal may ask why.
+            let allowed = if before.is_empty() { 0 } else { 1 };
+            assert!(count <= allowed, "{request} on {role} looks {count} directives up");
+        }
+    }
+}
+
+/// The name of a request is not looked up again if the request before had the same; a subcommand has two names.
+#[test]
+fn requests_sent_at_once_are_told_apart() {
+    let mut world = World::new();
+    let requests: [&[&[u8]]; 8] = [
+        &[b"CLIENT", b"SETNAME", b"a"],
+        &[b"CLIENT", b"GETNAME"],
+        &[b"CLIENT"],
+        &[b"get", b"k"],
+        &[b"get", b"k", b"k"],
+        &[b"getx", b"k"],
+        &[b"getx", b"k"],
+        &[b"GET", b"k"],
+    ];
+    let mut bytes = Vec::new();
+    requests.iter().for_each(|words| write_command(&mut bytes, words));
+    let (mut parser, mut batch, mut out) = (Parser::default(), Batch::default(), Vec::new());
+    parser.parse(&bytes, RequestLimits { bulk_max: 1 << 30, authenticated: true }, &mut batch).unwrap();
+    world.engine.execute(world.now, world.client, &Requests::new(&batch, &bytes), &mut out);
+    let unknown = "-ERR unknown command 'getx', with args beginning with: 'k' ";
+    let expected = [
+        "+OK",
+        "$1 a",
+        "-ERR wrong number of arguments for 'client' command",
+        "$-1",
+        "-ERR wrong number of arguments for 'get' command",
+        unknown,
+        unknown,
+        "$-1",
+    ];
+    assert_eq!(readable(&out), expected.join(" "));
+}

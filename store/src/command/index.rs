@@ -4,7 +4,7 @@ use hashbrown::HashTable;
 
 use super::row::Command;
 
-/// Longest name that is looked up.
+/// A name has fewer bytes than that.
 const NAME_MAX: usize = 32;
 
 /// A command that can be called: a row, its container if it has one, and its place in the statistics.
@@ -35,7 +35,7 @@ impl Callable {
 
 /// All commands.
 pub struct Index {
-    by_name: HashTable<u16>,
+    by_name: HashTable<(Name, u16)>,
     all: Vec<Callable>,
     /// First subcommand of each container in `all`, by the id of the container.
     children: Vec<u16>,
@@ -43,18 +43,46 @@ pub struct Index {
     renamed: Vec<(Vec<u8>, Option<u16>)>,
 }
 
-/// A hash of a name in small letters. Clients choose which names they ask for, but not which are in the table, so a
-/// secret would protect nothing.
+/// A name in small letters, held in words so that it is folded, hashed and compared without a loop over its bytes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Name {
+    words: [u64; NAME_MAX / 8],
+    len: usize,
+}
+
+impl Name {
+    /// A name in any case; `None` if it is longer than any that is known.
+    #[inline]
+    fn new(name: &[u8]) -> Option<Self> {
+        let mut words = [0; NAME_MAX / 8];
+        let (whole, rest) = name.as_chunks::<8>();
+        let last = words.get_mut(whole.len())?;
+        *last = lower(rest.iter().rev().fold(0, |word, &byte| word << 8 | u64::from(byte)));
+        words.iter_mut().zip(whole).for_each(|(word, bytes)| *word = lower(u64::from_le_bytes(*bytes)));
+        Some(Self { words, len: name.len() })
+    }
+
+    /// Clients choose which names they ask for, but not which are in the table, so a secret would protect nothing.
+    #[inline]
+    fn hash(&self) -> u64 {
+        // The multiplier of Knuth's multiplicative hashing, of 64 bits.
+        const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
+        let mix = |hash: u64, &word: &u64| (hash ^ word).wrapping_mul(FACTOR).rotate_left(29);
+        self.words.iter().fold(self.len as u64, mix)
+    }
+}
+
+/// Eight bytes with their capital letters made small.
 #[inline]
-fn name_hash(lower: &[u8]) -> u64 {
-    // The multiplier of Knuth's multiplicative hashing, of 64 bits.
-    const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
-    let mix = |hash: u64, word: u64| (hash ^ word).wrapping_mul(FACTOR).rotate_left(29);
-    let (words, rest) = lower.as_chunks::<8>();
-    let hash = words.iter().fold(lower.len() as u64, |hash, word| mix(hash, u64::from_le_bytes(*word)));
-    let mut last = [0; 8];
-    last[..rest.len()].copy_from_slice(rest);
-    mix(mix(hash, u64::from_le_bytes(last)), 0)
+fn lower(word: u64) -> u64 {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const TOPS: u64 = 0x80 * ONES;
+    let bytes = word & !TOPS;
+    // The top bit of each byte says whether the byte is at least 'A', and whether it is above 'Z'.
+    let from_a = bytes + ONES * (0x80 - b'A' as u64);
+    let above_z = bytes + ONES * (0x7f - b'Z' as u64);
+    let capital = from_a & !above_z & !word & TOPS;
+    word | capital >> 2
 }
 
 impl Index {
@@ -78,21 +106,17 @@ impl Index {
             self.all.push(Callable { row: child, container: Some(row), id });
             self.children.push(0);
         }
-        let all = &self.all;
-        let hash = |id: &u16| name_hash(all[*id as usize].row.name.as_bytes());
-        self.by_name.insert_unique(hash(&id), id, hash);
+        // A longer name could not be called; a test looks every name up.
+        if let Some(name) = Name::new(row.name.as_bytes()) {
+            self.by_name.insert_unique(name.hash(), (name, id), |(name, _)| name.hash());
+        }
     }
 
     /// The command with this name, in any case.
     #[inline]
     pub fn find(&self, name: &[u8]) -> Option<Callable> {
-        let mut lower = [0; NAME_MAX];
-        let lower = lower.get_mut(..name.len())?;
-        lower.copy_from_slice(name);
-        lower.make_ascii_lowercase();
-        let id = self
-            .by_name
-            .find(name_hash(lower), |&id| self.all[id as usize].row.name.as_bytes() == &*lower)?;
+        let name = Name::new(name)?;
+        let (_, id) = self.by_name.find(name.hash(), |(known, _)| *known == name)?;
         Some(self.all[*id as usize])
     }
 
@@ -179,5 +203,39 @@ impl Index {
     /// The commands that are not subcommands.
     pub fn top_level(&self) -> impl Iterator<Item = Callable> + '_ {
         self.all.iter().copied().filter(|callable| callable.container.is_none())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_command_is_found_by_its_name_in_any_case() {
+        let index = Index::new(crate::commands::all());
+        for command in index.top_level() {
+            let name = command.row.name;
+            for spelt in [name.to_owned(), name.to_ascii_uppercase()] {
+                assert_eq!(index.find(spelt.as_bytes()).map(|found| found.id), Some(command.id), "{spelt}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_only_resembles_a_name_is_not_found() {
+        let index = Index::new(crate::commands::all());
+        let long = "get".repeat(20);
+        for name in ["", "ge", "gett", "get\0", "\0get", "g\u{0}t", "GE\u{14}", "expireaT ", &long] {
+            assert!(index.find(name.as_bytes()).is_none(), "{name:?}");
+        }
+    }
+
+    #[test]
+    fn only_letters_are_folded() {
+        for byte in 0..=u8::MAX {
+            let word = u64::from_le_bytes([byte, b'Q', byte, 0, 0xff, byte, b'z', byte]);
+            let folded = u64::from_le_bytes(word.to_le_bytes().map(|byte| byte.to_ascii_lowercase()));
+            assert_eq!(lower(word), folded, "{byte:#x}");
+        }
     }
 }

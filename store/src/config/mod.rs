@@ -67,6 +67,9 @@ pub struct Config {
     output_limits: [Option<usize>; 3],
     script_memory: usize,
     deprecated_api: bool,
+    /// How many replicas have to follow for a write, and with how much lag in seconds; `None` if none has to.
+    min_replicas: Option<(usize, u64)>,
+    replica_ignores_memory: bool,
     users: Vec<String>,
     renames: Vec<(String, String)>,
 }
@@ -84,12 +87,26 @@ impl Default for Config {
             output_limits: [None; 3],
             script_memory: 0,
             deprecated_api: false,
+            min_replicas: None,
+            replica_ignores_memory: true,
             users: Vec::new(),
             renames: Vec::new(),
         };
         config.read_hot();
         config
     }
+}
+
+#[cfg(debug_assertions)]
+thread_local! {
+    static LOOKUPS: std::cell::Cell<u64> = const { std::cell::Cell::new(0) };
+}
+
+/// How often this thread has looked a directive up by its name. That costs as much as a GET, so what is asked for every
+/// command is kept as a number or a flag, and a test sees to it.
+#[cfg(debug_assertions)]
+pub fn lookups() -> u64 {
+    LOOKUPS.get()
 }
 
 /// The directive with this name or alias, in any case.
@@ -102,6 +119,8 @@ impl Config {
     /// The value of a directive, as CONFIG GET prints it. Names are ours, so an unknown one is a mistake of ours.
     pub fn text(&self, name: &str) -> &str {
         debug_assert!(self.values.contains_key(name), "no directive {name}");
+        #[cfg(debug_assertions)]
+        LOOKUPS.set(LOOKUPS.get() + 1);
         self.values.get(name).map_or("", String::as_str)
     }
 
@@ -188,6 +207,10 @@ impl Config {
         self.maxmemory = u64::try_from(self.integer("maxmemory")).unwrap_or(0);
         self.script_memory = self.size("script-memory-limit");
         self.deprecated_api = self.flag("lua-enable-deprecated-api");
+        self.min_replicas =
+            Some((self.size("min-replicas-to-write"), self.size("min-replicas-max-lag") as u64))
+                .filter(|&(wanted, lag_max)| wanted > 0 && lag_max > 0);
+        self.replica_ignores_memory = self.flag("replica-ignore-maxmemory");
         self.slower_than = u64::try_from(self.integer("slowlog-log-slower-than")).ok();
         self.latency_threshold =
             u64::try_from(self.integer("latency-monitor-threshold")).ok().filter(|&ms| ms > 0);
@@ -228,6 +251,17 @@ impl Config {
     /// The memory limit in bytes; 0 for none.
     pub fn maxmemory(&self) -> u64 {
         self.maxmemory
+    }
+
+    /// How many replicas have to follow for a write to be accepted, and with at most how many seconds of lag; `None`
+    /// if none has to.
+    pub(crate) fn min_replicas(&self) -> Option<(usize, u64)> {
+        self.min_replicas
+    }
+
+    /// Whether a replica leaves `maxmemory` to its master.
+    pub(crate) fn replica_ignores_memory(&self) -> bool {
+        self.replica_ignores_memory
     }
 
     /// How many bytes an interpreter of scripts may take.

@@ -244,7 +244,7 @@ impl Loader {
             }
             match self.reader.command(disk, &file.path, file.meaningful)? {
                 Read::Command(args) => self.take(engine, now, args)?,
-                Read::Annotation => {}
+                Read::Annotation | Read::Stamp(_) | Read::Seal => {}
                 Read::Broken(covered) => {
                     let file = file.path.clone();
                     return Err(LoadFault::Changed { file, from: start - covered.min(start), to: start });
@@ -344,7 +344,7 @@ impl Loader {
 }
 
 /// The length of a file without the zeros at its end.
-fn without_trailing_zeros(disk: &mut dyn Disk, path: &str, size: u64) -> io::Result<u64> {
+pub(super) fn without_trailing_zeros(disk: &mut dyn Disk, path: &str, size: u64) -> io::Result<u64> {
     let mut end = size;
     let mut buffer = vec![0; CHUNK];
     while end > 0 {

@@ -19,7 +19,7 @@ pub struct LogNames {
 }
 
 impl LogNames {
-    fn manifest(&self) -> String {
+    pub(super) fn manifest(&self) -> String {
         format!("{}/{}.manifest", self.folder, self.file)
     }
 
@@ -124,7 +124,7 @@ impl LogFiles {
         Ok(Self { names: names.clone(), manifest })
     }
 
-    fn read(disk: &mut dyn Disk, names: &LogNames) -> Result<Option<Manifest>, LoadFault> {
+    pub(super) fn read(disk: &mut dyn Disk, names: &LogNames) -> Result<Option<Manifest>, LoadFault> {
         let path = names.manifest();
         if disk.size(&path)?.is_none() {
             return Ok(None);

@@ -14,6 +14,8 @@ mod read;
 mod rewrite;
 mod seal;
 mod snapshot;
+mod stamp;
+mod truncate;
 
 pub use disk::{Disk, Syncer};
 pub use load::{Cut, LoadFault, LoadReport, Loader, Progress};
@@ -24,3 +26,5 @@ pub use pace::{Pace, SYNC_EVERY_MS, SYNC_PATIENCE_MS, SyncPolicy};
 pub use rewrite::Rewrite;
 pub use seal::Unsealed;
 pub use snapshot::{SnapshotInput, SnapshotOutput};
+pub use stamp::Stamps;
+pub use truncate::{CutBack, Truncation, TruncationFault};

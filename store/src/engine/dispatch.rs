@@ -195,9 +195,19 @@ impl Engine {
         self.plan.clear();
         let several = window.len() > 1;
         let database = self.data.keyspace.db(db);
+        // Who sends many requests at once mostly sends many of the same.
+        let mut before: (&[u8], Option<Callable>) = (b"", None);
         for index in window {
             let args = requests.args(index);
-            let command = self.index.resolve(args);
+            let command = match args {
+                [name, ..] if *name == before.0 => before.1,
+                _ => self.index.resolve(args),
+            };
+            if let ([name, ..], Some(Callable { row, container: None, .. })) = (args, command)
+                && row.subcommands.is_empty()
+            {
+                before = (name, command);
+            }
             let mut planned = Planned { command, key: None };
             if several
                 && let Some(spec) = command.and_then(|command| command.row.keys.first())

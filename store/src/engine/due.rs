@@ -6,7 +6,7 @@
 
 use super::Engine;
 use crate::limits::EXPIRE_PER_TICK;
-use crate::time::Now;
+use crate::time::{Now, sooner};
 
 impl Engine {
     /// Moves the time on. Wall time may step back (somebody set the clock); before it does, everything happens that was
@@ -93,7 +93,7 @@ impl Engine {
         let extension = extension.and_then(|extension| extension.deadline(self.now));
         let pause = self.pause.map(|pause| pause.until);
         let persistence = self.persistence_deadline();
-        let due = [expiry, self.waiters.deadline(), extension, pause, persistence, replication];
-        due.into_iter().flatten().min()
+        let due = [self.waiters.deadline(), extension, pause, persistence, replication];
+        due.into_iter().fold(expiry, sooner)
     }
 }

@@ -124,7 +124,7 @@ impl Engine {
 
     /// A replica holds what its master holds, however much that is.
     pub(crate) fn ignores_memory(&self) -> bool {
-        self.is_replica() && self.config.flag("replica-ignore-maxmemory")
+        self.is_replica() && self.config.replica_ignores_memory()
     }
 
     /// Makes room before a command, and refuses it if it needs more and there is none.

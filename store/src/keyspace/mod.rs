@@ -14,6 +14,7 @@ use walk::Walked;
 use crate::hash::HashKey;
 use crate::limits::DATED_SEARCH_MAX;
 use crate::table::{Keyed, Occupied, Table};
+use crate::time::sooner;
 
 /// All databases.
 pub(crate) struct Keyspace {
@@ -71,7 +72,11 @@ impl Keyspace {
 
     /// The earliest date on which any key, or any field of a hash, expires.
     pub(crate) fn next_date(&self) -> Option<u64> {
-        self.databases.iter().filter_map(Database::next_date).min()
+        self.databases
+            .iter()
+            .filter(|database| database.len() > 0)
+            .map(Database::next_date)
+            .fold(None, sooner)
     }
 
     /// Empties a database; returns how many keys were in it. What a walk has to see yet is freed when it has.
@@ -251,7 +256,7 @@ impl Database {
 
     fn next_date(&self) -> Option<u64> {
         let next = |dates: &BTreeSet<(u64, u64)>| dates.first().map(|&(date, _)| date);
-        [next(&self.dates), next(&self.field_dates)].into_iter().flatten().min()
+        sooner(next(&self.dates), next(&self.field_dates))
     }
 
     /// How many hashes have fields with dates.

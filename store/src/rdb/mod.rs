@@ -51,6 +51,7 @@ pub(crate) use library::{read_library, write_library};
 pub(crate) use load::state;
 pub use load::{LoadOptions, LoadedSnapshot, SnapshotFault, SnapshotLoader};
 pub(crate) use output::Output;
+pub(crate) use reader::time_of_snapshot;
 
 pub use save::SnapshotHead;
 pub(crate) use walk::Walk;

@@ -115,19 +115,17 @@ impl Engine {
         }
     }
 
-    /// How many replicas follow closely enough for `min-replicas-to-write`.
-    pub(crate) fn good_replicas(&self) -> usize {
-        let lag_max = self.config.integer("min-replicas-max-lag") as u64;
+    /// How many replicas follow with at most so many seconds of lag.
+    pub(crate) fn good_replicas(&self, lag_max: u64) -> usize {
         let now = self.now.mono_ms;
         let replicas = self.replication.replicas.values();
         let online = replicas.filter(|replica| matches!(replica.stage, Stage::Online | Stage::Loading));
         online.filter(|replica| replica.lag_seconds(now) <= lag_max).count()
     }
 
-    /// Whether too few replicas follow for a write to be accepted.
+    /// Whether too few replicas follow for a write to be accepted (`min-replicas-to-write`).
     pub(crate) fn lacks_replicas(&self) -> bool {
-        let wanted = self.config.size("min-replicas-to-write");
-        let matters = wanted > 0 && self.config.integer("min-replicas-max-lag") > 0;
-        matters && !self.is_replica() && self.good_replicas() < wanted
+        let Some((wanted, lag_max)) = self.config.min_replicas() else { return false };
+        !self.is_replica() && self.good_replicas(lag_max) < wanted
     }
 }

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use super::master::{Master, Stage};
 use super::replica::Stage as ReplicaStage;
 use crate::engine::{ClientId, Engine};
+use crate::limits::{BACKLOG_BLOCK_BYTES, BACKLOG_MIN};
 use crate::resp::reply::Reply;
 
 /// The name of a history that nobody knows.
@@ -25,9 +26,8 @@ impl Engine {
             self.describe_master(master, &mut line);
         }
         line("connected_slaves", &replication.replicas.len());
-        let wanted = self.config.integer("min-replicas-to-write");
-        if wanted > 0 && self.config.integer("min-replicas-max-lag") > 0 {
-            line("min_slaves_good_slaves", &self.good_replicas());
+        if let Some((_, lag_max)) = self.config.min_replicas() {
+            line("min_slaves_good_slaves", &self.good_replicas(lag_max));
         }
         for (number, description) in self.describe_replicas().into_iter().enumerate() {
             line(&format!("slave{number}"), &description);
@@ -99,7 +99,7 @@ impl Engine {
     }
 
     /// Bytes that replicas still have to get, of all together.
-    pub(crate) fn bytes_for_replicas(&self) -> u64 {
+    fn bytes_for_replicas(&self) -> u64 {
         let end = self.data.feed.replica_offset();
         let of = |replica: &super::Replica| match replica.stage {
             ReplicaStage::Fetched | ReplicaStage::Waiting => 0,
@@ -108,9 +108,17 @@ impl Engine {
         self.replication.replicas.values().map(of).sum()
     }
 
-    /// Bytes of the backlog.
+    /// Bytes of the stream that are kept, for the backlog and for slow replicas.
     pub(crate) fn backlog_bytes(&self) -> u64 {
         self.replication.backlog.as_ref().map_or(0, super::Backlog::len)
+    }
+
+    /// Bytes of the stream that are kept only because replicas still have to get them. They are not counted against
+    /// `maxmemory`: keys that are evicted would only make them more.
+    pub(crate) fn bytes_not_counted(&self) -> u64 {
+        let size = (self.config.size("repl-backlog-size") as u64).max(BACKLOG_MIN);
+        // The backlog goes in whole blocks.
+        self.backlog_bytes().saturating_sub(size + BACKLOG_BLOCK_BYTES as u64)
     }
 
     /// The reply to ROLE.

@@ -7,7 +7,7 @@ use super::feeder::LOOK_EVERY_MS;
 use super::master::{LinkFault, Master, MasterAddress, Stage};
 use crate::command::Fault;
 use crate::engine::{ClientId, Engine, Output, Peer, Step};
-use crate::time::Now;
+use crate::time::{Now, sooner};
 
 impl Engine {
     /// Whether this server follows another.
@@ -229,7 +229,7 @@ impl Engine {
             || replication.failover.is_some();
         let look = busy.then_some(replication.look_at);
         let dataset = self.has_dataset_to_write().then_some(self.now.mono_ms);
-        [look, replication.sync_due, dataset].into_iter().flatten().min()
+        sooner(sooner(look, replication.sync_due), dataset)
     }
 
     /// Looks after replicas, master, and those who wait for either.
