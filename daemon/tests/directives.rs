@@ -88,7 +88,8 @@ fn the_folder_is_another_one_at_a_start_only() {
     assert!(folder.path().join("dump.rdb").exists());
 }
 
-/// The second of `oom-score-adj-values` counts as soon as the server is a replica, and the first when it is none any more.
+/// The second of `oom-score-adj-values` counts as soon as the server is a replica, and the first when it is none any
+/// more.
 #[test]
 fn the_oom_score_follows_the_role() {
     let folder = tempfile::tempdir().unwrap();

@@ -219,10 +219,8 @@ fn a_slow_replica_evicts_nothing() {
     link.run(&mut master, &mut replica, 4096, usize::MAX);
     master.call("SET last 1");
     master.pass(0);
-    assert_eq!(
-        (fact(&mut master, "mem_not_counted_for_evict"), fact(&mut master, "mem_clients_slaves")),
-        (0, 0)
-    );
+    assert!(fact(&mut master, "mem_not_counted_for_evict") <= 16 * 1024);
+    assert_eq!(fact(&mut master, "mem_clients_slaves"), 0);
 }
 
 /// Whom a server follows is in its configuration, so that CONFIG REWRITE writes it down, whoever decided it.

@@ -176,6 +176,29 @@ fn keys_of_a_subcommand_that_is_none() {
     let mut world = World::new();
     assert_eq!(world.call("COMMAND GETKEYS OBJECT key"), "-ERR Invalid command specified");
     assert_eq!(world.call("COMMAND GETKEYS OBJECT ENCODING key"), "*1 $3 key");
+    // A stream without its ID.
+    let halved = world.call("COMMAND GETKEYS XREADGROUP GROUP g c NOACK STREAMS x0");
+    assert_eq!(halved, "-ERR Invalid arguments specified for command");
+}
+
+/// Within a transaction nobody hears of what happened before he began to listen, and whoever ends it does; what is
+/// published comes after what happened before.
+#[test]
+fn events_of_a_transaction_come_in_their_order() {
+    let mut world = World::new();
+    world.call("CONFIG SET notify-keyspace-events KEA");
+    let early = world.connect();
+    world.call_as(early, "PSUBSCRIBE *");
+    for request in
+        ["MULTI", "SADD s a", "PSUBSCRIBE __keyevent*", "SADD s b", "PUNSUBSCRIBE", "SADD s c", "PUBLISH c m"]
+    {
+        world.call(request);
+    }
+    let reply = world.call("EXEC");
+    assert_eq!(reply.matches("__keyevent@0__:sadd").count(), 1, "{reply}");
+    let told = world.messages(early).join(" | ");
+    assert_eq!(told.matches("__keyevent@0__:sadd").count(), 3, "{told}");
+    assert!(told.ends_with("$1 c $1 m"), "{told}");
 }
 
 /// SWAPDB brings a key past its date to somebody who waits for it: it goes at once, and the client waits on.
@@ -199,6 +222,14 @@ fn a_key_past_its_date_is_swapped_to_who_waits() {
         |output| matches!(output, Output::Reply { client, bytes } if client == waiter && readable(&bytes) == "*2 $1 k $1 a"),
     );
     assert!(served);
+}
+
+/// SMOVE looks for both keys, whatever it finds: the target goes if its date has passed.
+#[test]
+fn a_move_from_nothing_looks_for_its_target() {
+    let mut world = World::new();
+    world.call("SET t x PXAT 1");
+    assert_eq!((world.call("SMOVE none t a"), world.call("DBSIZE")), (":0".into(), ":0".into()));
 }
 
 /// What SCAN and RANDOMKEY come by past its date goes key by key, without a transaction; within EXEC with one.

@@ -100,6 +100,8 @@ class Round:
                 heard = hear(crowds)
                 if swap_woke_several(client, args, heard):
                     return
+                if several_went_on(client, heard):
+                    return self.judge_first(at, client, args, heard)
                 self.judge(at, client, args, heard)
             self.judge_end(crowds, len(steps))
         finally:
@@ -110,6 +112,14 @@ class Round:
         for number, (a, b) in enumerate(zip(*heard)):
             if not alike(args, a, b, number in self.ended_all):
                 text = f"  client {number} after client {client} said {line(args)}\n    reference: {tell(a)}\n    ours:      {tell(b)}"
+                raise Difference(text, at)
+
+    def judge_first(self, at, client, args, heard):
+        """As `judge`, for the first reply to each client that was set free."""
+        firsts = [[[frame for frame in frames if not is_message(frame)][:1] for frames in lists] for lists in heard]
+        for number, (a, b) in enumerate(zip(*firsts)):
+            if number != client and a != b:
+                text = f"  client {number} set free by client {client}, which said {line(args)}\n    reference: {tell(a)}\n    ours:      {tell(b)}"
                 raise Difference(text, at)
 
     def judge_end(self, crowds, at):
@@ -168,6 +178,15 @@ def swap_woke_several(client, args, heard):
     seed, and that order decides what the requests behind their waiting find: from here on there is nothing to compare."""
     replies = [[frame for frame in frames if not is_message(frame)] for frames in heard[0]]
     return args[0] == b"SWAPDB" and sum(1 for number, frames in enumerate(replies) if frames and number != client) > 1
+
+
+def several_went_on(client, heard):
+    """Whether several clients were set free in one step, and one of them at least had sent more meanwhile. Redis goes on
+    with them one after the other, ours side by side, as with any clients whose requests are there at the same time: what
+    they find of each other is not said from here on."""
+    replies = [[frame for frame in frames if not is_message(frame)] for frames in heard[0]]
+    others = [frames for number, frames in enumerate(replies) if frames and number != client]
+    return len(others) > 1 and any(len(frames) > 1 for frames in others)
 
 
 def is_message(frame):
@@ -236,9 +255,10 @@ def alike(args, a, b, ended_all):
     # Redis tells nobody when SWAPDB brings a list to somebody who waits for it, and it is popped. Ours does.
     extra = keys_b - keys_a if args[0] == b"SWAPDB" and keys_a <= keys_b else set()
     # Redis collects changes until it has served everybody, and so tells a client that was set free by a change, and then
-    # asked for broadcasts, of that change. Ours tells those who had asked before.
-    late = keys_a - keys_b if ("+", b"OK") in x and args[0] != b"CLIENT" else set()
-    if told_a != told_b or keys_a - late != keys_b - extra or len(x) != len(y):
+    # asked for broadcasts, of that change, and not one that then asked for none. Ours tells those who had asked before.
+    asked = args[0] not in (b"CLIENT", b"RESET") and (("+", b"OK") in x or ("+", b"RESET") in x)
+    late, early = (keys_a - keys_b, keys_b - keys_a) if asked else (set(), set())
+    if told_a != told_b or keys_a - late != keys_b - extra - early or len(x) != len(y):
         return False
     if ended_all:
         # It may have been sent long ago, behind a request that waited.

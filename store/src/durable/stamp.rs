@@ -1,8 +1,8 @@
 //! Times in the log: annotations that say when what follows was written, so that a log can be cut back to an instant.
 //!
-//! Law: a stamp is a line `#TS:<Unix seconds>`, as Redis 7 writes it (`aof-timestamp-enabled`). It stands between units, never
-//! within one, before the first unit of its second. Stamps of one process rise, whatever its clock does; each increment
-//! begins with one.
+//! Law: a stamp is a line `#TS:<Unix seconds>`, as Redis 7 writes it (`aof-timestamp-enabled`). It stands between
+//! units, never within one, before the first unit of its second. Stamps of one process rise, whatever its clock does;
+//! each increment begins with one.
 //! Not here: cutting a log back (`truncate.rs`).
 
 use crate::number::parse_u64;

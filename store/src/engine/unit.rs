@@ -70,7 +70,9 @@ impl Engine {
         }
     }
 
-    fn publish_events(&mut self) {
+    /// Tells of what happened so far, before anything else is told or somebody begins or ends to listen: within a
+    /// transaction and a script that comes later.
+    pub(crate) fn publish_events(&mut self) {
         let wanted = self.data.events_wanted;
         for Event { db, name, key } in std::mem::take(&mut self.data.events) {
             if wanted.by_key() {

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::master::{Master, Stage};
 use super::replica::Stage as ReplicaStage;
-use crate::engine::{ClientId, Engine};
+use crate::engine::{ClientId, Engine, Session};
 use crate::limits::{BACKLOG_BLOCK_BYTES, BACKLOG_MIN};
 use crate::resp::reply::Reply;
 
@@ -113,12 +113,27 @@ impl Engine {
         self.replication.backlog.as_ref().map_or(0, super::Backlog::len)
     }
 
-    /// Bytes of the stream that are kept only because replicas still have to get them. They are not counted against
-    /// `maxmemory`: keys that are evicted would only make them more.
-    pub(crate) fn bytes_not_counted(&self) -> u64 {
-        let size = (self.config.size("repl-backlog-size") as u64).max(BACKLOG_MIN);
+    /// Bytes that all clients take but those that follow: what these still have to get is counted with the backlog.
+    pub(crate) fn bytes_of_clients(&self) -> usize {
+        let others = self.sessions.values().filter(|session| !self.follows(session.id));
+        others.map(Session::footprint).sum()
+    }
+
+    /// Bytes of the stream that are kept only because slow replicas still have to get them.
+    pub(crate) fn bytes_for_slow_replicas(&self) -> u64 {
         // The backlog goes in whole blocks.
-        self.backlog_bytes().saturating_sub(size + BACKLOG_BLOCK_BYTES as u64)
+        self.backlog_bytes().saturating_sub(self.backlog_size() + BACKLOG_BLOCK_BYTES as u64)
+    }
+
+    /// Bytes that do not count against `maxmemory`: what the stream takes beyond the backlog that was asked for. Keys
+    /// that are evicted would only make it more.
+    pub(crate) fn bytes_not_counted(&self) -> u64 {
+        let taken = self.replication.backlog.as_ref().map_or(0, super::Backlog::taken);
+        taken.saturating_sub(self.backlog_size())
+    }
+
+    fn backlog_size(&self) -> u64 {
+        (self.config.size("repl-backlog-size") as u64).max(BACKLOG_MIN)
     }
 
     /// The reply to ROLE.
