@@ -1,6 +1,6 @@
 //! From a configuration to a running daemon, and back to nothing.
 //!
-//! Order of start: folder, log, engine, listeners, threads, load. Clients are accepted before the load begins and are
+//! Order of start: folder, listeners, log, engine, threads, load. Clients are accepted before the load begins and are
 //! answered with LOADING, so that nobody ever sees a refused connection. Order of end: no new connections, no new
 //! requests, the rest of the log written and synced.
 
@@ -16,7 +16,7 @@ use pbj_store::config::Config;
 use pbj_store::durable::{
     LoadFault, LoadReport, Loader, LogFiles, LogNames, Progress, SnapshotInput, SyncPolicy,
 };
-use pbj_store::engine::{Engine, EngineOptions, Extension};
+use pbj_store::engine::{Engine, EngineOptions, Extension, Place};
 use pbj_store::rdb::{LoadOptions, LoadedSnapshot};
 use pbj_systemd::{Inherited, Socket};
 use tokio::sync::mpsc;
@@ -153,17 +153,19 @@ impl Daemon {
             options;
         on_status("Opening the data folder");
         let folder = PathBuf::from(config.text("dir"));
-        let lock = FolderLock::take(&folder).map_err(StartFault::Folder)?;
+        let lock = FolderLock::take_soon(&folder).map_err(StartFault::Folder)?;
         let names = log_names(&config);
         let saver = Arc::new(Saver::default());
         let (log, log_threads) = start_log(&config, &saver).map_err(StartFault::Threads)?;
-        let (files, loader) = open_log(&config, &folder, &names, &log)?.unzip();
         let stop = CancellationToken::new();
         let (mut doors, opened) = Doors::new(stop.clone());
         let (clients, web) = sort_out(sockets);
         doors.adopt(clients).map_err(StartFault::Listen)?;
         doors.open_configured(&config).map_err(StartFault::Listen)?;
         let web = http::bind(&config, web).map_err(StartFault::Listen)?;
+        // These words are waited for by Redis's own suite before it connects.
+        tracing::info!("Server initialized, PID: {}", std::process::id());
+        let (files, loader) = open_log(&config, &folder, &names, &log)?.unzip();
         let traffic = Arc::new(Traffic::default());
         let tcp_port = doors.addresses().first().map_or(0, SocketAddr::port);
         let file = config_file.as_ref().map(|path| path.display().to_string()).unwrap_or_default();
@@ -194,11 +196,12 @@ impl Daemon {
         let gate = Arc::new(Gate::new(Arc::clone(&shared), Arc::clone(&io_threads)));
         let helpers = start_helpers(&shared, gate, opened).map_err(StartFault::Threads)?;
         let http = HttpThread::start(Arc::clone(&shared), web).map_err(StartFault::Threads)?;
-        Loading { shared: &shared, folder: &folder, on_status: &mut *on_status, controller: &controller }
-            .all(loader)?;
+        let mut loading =
+            Loading { shared: &shared, folder: &folder, on_status: &mut *on_status, controller: &controller };
+        let place = loading.all(loader)?;
         prepare_reload(&shared, folder.clone(), names.clone());
         let saver_thread = SaverThread::start(&shared, &folder, names, files).map_err(StartFault::Threads)?;
-        become_ready(&shared);
+        become_ready(&shared, place);
         Ok(Self {
             shared,
             controls,
@@ -248,6 +251,7 @@ impl Daemon {
         self.shared.flush();
         self.saver_thread.stop();
         self.shared.save_at_end();
+        self.shared.note_place_at_end();
         self.log_threads.stop();
     }
 }
@@ -272,9 +276,12 @@ fn log_names(config: &Config) -> LogNames {
 /// Starts the threads of the log, which is closed.
 fn start_log(config: &Config, saver: &Arc<Saver>) -> std::io::Result<(Arc<LogDoor>, LogThreads)> {
     let policy = SyncPolicy::named(config.text("appendfsync"));
-    let saver = Arc::clone(saver);
-    let growth = Growth::new(GrowthLimit::of(config), Box::new(move || saver.ask(Job::Grown)));
-    let (door, threads) = LogDoor::start(policy, growth)?;
+    let ask = |job: Job| {
+        let saver = Arc::clone(saver);
+        Box::new(move || saver.ask(job))
+    };
+    let growth = Growth::new(GrowthLimit::of(config), ask(Job::Grown));
+    let (door, threads) = LogDoor::start(policy, growth, ask(Job::Heal))?;
     door.set_stamped(config.flag("aof-timestamp-enabled"));
     Ok((door, threads))
 }
@@ -358,8 +365,8 @@ struct Loading<'a> {
 }
 
 impl Loading<'_> {
-    /// Loads the log, or the snapshot if there is no log.
-    fn all(&mut self, loader: Option<Loader>) -> Result<(), StartFault> {
+    /// Loads the log, or the snapshot if there is no log; returns the place of which history the data is at.
+    fn all(&mut self, loader: Option<Loader>) -> Result<Option<Place>, StartFault> {
         match loader {
             Some(loader) => self.log(loader),
             None => self.snapshot(),
@@ -367,7 +374,7 @@ impl Loading<'_> {
     }
 
     /// Loads the log.
-    fn log(&mut self, mut loader: Loader) -> Result<(), StartFault> {
+    fn log(&mut self, mut loader: Loader) -> Result<Option<Place>, StartFault> {
         let mut disk = RealDisk::new(self.folder);
         let may_cut = self.shared.lock().engine.config().flag("aof-load-truncated");
         let began = Clock.now().mono_ms;
@@ -381,28 +388,38 @@ impl Loading<'_> {
             note_snapshot(snapshot);
             self.shared.lock().engine.note_loaded(snapshot.keys, snapshot.expired);
         }
-        Ok(())
+        Ok(report.place)
     }
 
     /// Loads the snapshot, if there is one.
-    fn snapshot(&mut self) -> Result<(), StartFault> {
+    fn snapshot(&mut self) -> Result<Option<Place>, StartFault> {
         let mut disk = RealDisk::new(self.folder);
         let began = Clock.now().mono_ms;
         let opened = {
-            let core = self.shared.lock();
+            let mut core = self.shared.lock();
+            core.engine.prepare_to_resume();
+            // What a replica has past its date is there until its master says otherwise.
+            let options = LoadOptions { keep_expired: core.engine.will_follow(), ..LoadOptions::default() };
             let name = core.engine.config().text("dbfilename");
-            SnapshotInput::open(&mut disk, &core.engine, name, LoadOptions::default())
+            SnapshotInput::open(&mut disk, &core.engine, name, options)
         };
-        let Some(mut input) = opened.map_err(|error| StartFault::Load(error.into()))? else { return Ok(()) };
-        let (snapshot, _) = self.repeat("snapshot", |engine| {
+        let Some(mut input) = opened.map_err(|error| StartFault::Load(error.into()))? else {
+            return Ok(None);
+        };
+        let loaded = self.repeat("snapshot", |engine| {
             let loaded = input.step(&mut disk, engine, Clock.now())?;
             Ok((loaded, input.progress()))
+        });
+        let (snapshot, _) = loaded.inspect_err(|fault| {
+            if matches!(fault, StartFault::Load(_)) {
+                tracing::error!("Terminating server after rdb file reading failure.");
+            }
         })?;
         note_snapshot(&snapshot);
         let ms = Clock.now().mono_ms - began;
         tracing::info!("DB loaded from disk: {}.{:03} seconds", ms / 1000, ms % 1000);
         self.shared.lock().engine.note_loaded(snapshot.keys, snapshot.expired);
-        Ok(())
+        Ok(Place::of_snapshot(&snapshot))
     }
 
     /// Takes steps until there is a result, and says how far it is.
@@ -413,7 +430,14 @@ impl Loading<'_> {
     ) -> Result<R, StartFault> {
         let mut reported_ms = Clock.now().mono_ms;
         loop {
-            let (result, progress) = step(&mut self.shared.lock().engine).map_err(StartFault::Load)?;
+            let (result, progress) = {
+                let mut core = self.shared.lock();
+                let stepped = step(&mut core.engine).map_err(StartFault::Load)?;
+                // What was left out because of its date.
+                core.engine.end_loading_step();
+                self.shared.submit_frames(&mut core.engine);
+                stepped
+            };
             if let Some(result) = result {
                 return Ok(result);
             }
@@ -447,8 +471,9 @@ fn note_load(report: &LoadReport, ms: u64) {
 
 fn note_snapshot(snapshot: &LoadedSnapshot) {
     for key in &snapshot.empty {
+        // In the words of Redis, whose suite counts them.
         tracing::warn!(
-            "the snapshot has a key with nothing in it, which is left out: '{}'",
+            "the snapshot has a key with nothing in it, skipping empty key: {}",
             key.escape_ascii()
         );
     }
@@ -478,8 +503,12 @@ fn prepare_reload(shared: &Arc<Shared>, folder: PathBuf, names: LogNames) {
 }
 
 /// Opens the doors: data is loaded, effects are wanted from now on.
-fn become_ready(shared: &Arc<Shared>) {
+fn become_ready(shared: &Arc<Shared>, place: Option<Place>) {
     let mut core = shared.lock();
+    if let Some(Place { id, offset, .. }) = &place {
+        tracing::info!("the data is that of offset {offset} of the history {id}");
+    }
+    core.engine.resume(place);
     core.engine.set_feed_wanted(shared.log.is_open());
     let weak = Arc::downgrade(shared);
     shared.log.on_sync(move || {
@@ -488,10 +517,9 @@ fn become_ready(shared: &Arc<Shared>) {
         }
     });
     let weak = Arc::downgrade(shared);
-    shared.log.on_failure(move |reason| {
+    shared.log.on_news(move || {
         if let Some(shared) = weak.upgrade() {
-            let text = format!("Errors writing to the AOF file: {reason}");
-            shared.lock().engine.set_broken(Some(text));
+            shared.timer.notify_one();
         }
     });
     core.engine.follow_configured();

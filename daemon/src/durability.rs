@@ -6,7 +6,7 @@
 use std::sync::atomic::Ordering;
 
 use pbj_store::durable::SnapshotInput;
-use pbj_store::engine::Engine;
+use pbj_store::engine::{EndRequest, Engine};
 
 use crate::disk::RealDisk;
 use crate::saver;
@@ -65,6 +65,7 @@ impl Shared {
     pub(crate) fn switch_log(&self, engine: &mut Engine) {
         if engine.config().flag("appendonly") {
             if !self.log.is_open() {
+                self.set_log_begins(true);
                 engine.ask_rewrite();
             }
             return;
@@ -76,6 +77,7 @@ impl Shared {
     fn close_log(&self, engine: &mut Engine) {
         self.submit_frames(engine);
         self.log.close();
+        self.set_log_begins(false);
         engine.set_feed_wanted(false);
         self.saver.nudge();
     }
@@ -101,27 +103,33 @@ impl Shared {
         save: Option<bool>,
         force: bool,
     ) -> Result<(), String> {
+        if self.log_begins() {
+            // What is in it so far is worth nothing without its base.
+            if !force {
+                return Err("Writing initial AOF, can't exit.".to_owned());
+            }
+            tracing::warn!("Writing initial AOF. Exit anyway.");
+        }
         let wanted = save.unwrap_or(engine.has_save_points());
         self.set_saves_at_end(wanted);
         if wanted && self.save(engine).is_err() && !force {
-            tracing::error!("Error trying to save the DB, can't exit");
             self.set_saves_at_end(false);
-            return Err("Errors trying to SHUTDOWN. Check logs.".to_owned());
+            return Err("Error trying to save the DB, can't exit.".to_owned());
         }
         Ok(())
     }
 
-    /// Whether a signal ends the daemon: not if the snapshot that belongs before it cannot be written.
-    pub fn may_end_by_signal(&self) -> bool {
-        let mut core = self.lock();
-        let actions = core.engine.config().text("shutdown-on-sigterm").to_owned();
-        let has = |word: &str| actions.split_ascii_whitespace().any(|action| action == word);
-        let save = if has("save") { Some(true) } else { has("nosave").then_some(false) };
-        let ended = self.save_before_end(&mut core.engine, save, has("force"));
-        if ended.is_err() {
-            tracing::error!("Errors trying to shut down the server. Check the logs for more information.");
-        }
-        ended.is_ok()
+    /// A signal asks for the end: it comes once replicas have everything, or not at all if the snapshot that belongs
+    /// before it cannot be written.
+    pub fn end_by_signal(&self) {
+        self.with_data(|engine| {
+            let actions = engine.config().text("shutdown-on-sigterm").to_owned();
+            let has = |word: &str| actions.split_ascii_whitespace().any(|action| action == word);
+            let save = if has("save") { Some(true) } else { has("nosave").then_some(false) };
+            let request = EndRequest { save, at_once: has("now"), force: has("force") };
+            engine.end_by_signal(self.clock.now(), request);
+        });
+        self.flush();
     }
 
     /// Nobody is served any more: what changed since the snapshot before the end is written.
@@ -131,5 +139,14 @@ impl Shared {
             // Nobody is left who could be told; the log of the daemon says what happened.
             let _ = self.save(&mut core.engine);
         }
+    }
+
+    /// Nobody is served any more: the log says where it is in the stream of replication.
+    pub fn note_place_at_end(&self) {
+        let mut core = self.lock();
+        core.engine.end_stream();
+        self.submit_frames(&mut core.engine);
+        drop(core);
+        self.log.write();
     }
 }

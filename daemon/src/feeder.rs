@@ -128,6 +128,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             let whole = self.batch.len();
             let executed = self.execute();
             self.consume(executed.requests, whole);
+            if !self.out.is_empty() {
+                self.shared.with_engine(move |engine| engine.note_reply_to_replica(client));
+            }
             // A reply would be taken for a part of the stream.
             if parsed.is_err() || executed.close || executed.waits || !self.out.is_empty() {
                 return false;

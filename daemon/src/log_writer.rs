@@ -8,9 +8,12 @@
 //! - A rewrite cuts the stream: what comes behind the cut goes to the next increment, once everything before it is
 //!   synced. The thread `log` changes files; what is handed over meanwhile waits.
 //! - The door is there even if the log is off: it is closed then, and everything is as safe as it ever will be.
-//! - After the first error nothing is acknowledged any more: under `always` the process ends; otherwise the engine
-//!   refuses writes.
+//! - After an error nothing is acknowledged and the engine refuses writes, until it is mended; under `always` the
+//!   process ends. A write that failed is tried again. After a sync that failed the file is never trusted again: the
+//!   log begins anew in other files, as if it had been off, and only when they are whole is it what counts
+//!   (`heal.rs`).
 
+mod heal;
 mod threads;
 
 use std::collections::VecDeque;
@@ -22,6 +25,7 @@ use std::thread::JoinHandle;
 
 use parking_lot::{Condvar, Mutex};
 use pbj_store::durable::{Disk, LoadReport, Log, Pace, Stamps, SyncPolicy, Syncer};
+use pbj_store::limits::LOG_UNWRITTEN_MAX;
 use pbj_store::time::Now;
 
 use crate::clock::Clock;
@@ -49,6 +53,10 @@ pub struct LogDoor {
     watched: AtomicBool,
     always: AtomicBool,
     open: AtomicBool,
+    /// It is other with the log than the engine was told.
+    news: AtomicBool,
+    /// Asks for a rewrite that heals; must not wait for anything.
+    heal: Box<dyn Fn() + Send + Sync>,
     /// How large it is, and whether it is too large.
     pub growth: Growth,
 }
@@ -76,11 +84,31 @@ struct State {
     spare: Vec<Vec<u8>>,
     waiting: VecDeque<(u64, Waker)>,
     stopping: bool,
+    health: Health,
+    /// Why writes are refused.
     failure: Option<String>,
+    /// Which file this is: what was begun with another one is of no interest when it ends.
+    epoch: u64,
+    /// When a rewrite that heals is asked for, and how long after that the next one.
+    heal_at_ms: Option<u64>,
+    heal_pause_ms: u64,
     delayed_syncs: u64,
     sync_times: SyncTimes,
-    on_failure: Option<Box<dyn FnOnce(String) + Send>>,
+    on_news: Option<Box<dyn Fn() + Send>>,
     on_sync: Option<Box<dyn Fn() + Send>>,
+}
+
+/// How it is with the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Health {
+    /// Nothing has failed.
+    Sound,
+    /// A write has failed, and is tried again.
+    Stalled,
+    /// The file cannot be trusted: it has no file.
+    Lost,
+    /// It has begun anew, but does not count yet.
+    Proving,
 }
 
 /// A log and the disk it is on.
@@ -96,11 +124,15 @@ pub struct LogThreads {
 }
 
 impl LogDoor {
-    /// Starts the threads of a log that is closed.
+    /// Starts the threads of a log that is closed; `heal` asks for a rewrite.
     ///
     /// # Errors
     /// The threads cannot be had.
-    pub fn start(policy: SyncPolicy, growth: Growth) -> io::Result<(Arc<Self>, LogThreads)> {
+    pub fn start(
+        policy: SyncPolicy,
+        growth: Growth,
+        heal: Box<dyn Fn() + Send + Sync>,
+    ) -> io::Result<(Arc<Self>, LogThreads)> {
         let door = Arc::new(Self {
             state: Mutex::new(State {
                 pace: Pace::new(policy),
@@ -113,10 +145,14 @@ impl LogDoor {
                 spare: Vec::new(),
                 waiting: VecDeque::new(),
                 stopping: false,
+                health: Health::Sound,
                 failure: None,
+                epoch: 0,
+                heal_at_ms: None,
+                heal_pause_ms: heal::PAUSE_FIRST_MS,
                 delayed_syncs: 0,
                 sync_times: SyncTimes::default(),
-                on_failure: None,
+                on_news: None,
                 on_sync: None,
             }),
             work: Condvar::new(),
@@ -127,6 +163,8 @@ impl LogDoor {
             watched: AtomicBool::new(false),
             always: AtomicBool::new(false),
             open: AtomicBool::new(false),
+            news: AtomicBool::new(false),
+            heal,
             growth,
         });
         let writing = Arc::clone(&door);
@@ -146,9 +184,11 @@ impl LogDoor {
     pub fn open(&self, mut disk: Box<dyn Disk>, log: Log, offset: u64) -> io::Result<()> {
         let syncer = log.syncer(&mut *disk)?;
         let mut state = self.state.lock();
-        if let Some(failure) = &state.failure {
-            return Err(io::Error::other(failure.clone()));
+        if state.health == Health::Lost {
+            state.health = Health::Proving;
         }
+        state.epoch += 1;
+        state.heal_at_ms = None;
         state.pace = Pace::starting_at(state.pace.policy(), offset);
         let sizes = (log.size(), log.base_size());
         state.file = Some(LogFile { disk, log });
@@ -175,7 +215,7 @@ impl LogDoor {
         let mut state = self.state.lock();
         state.closing = true;
         self.work.notify_all();
-        while self.is_open() && state.failure.is_none() {
+        while self.is_open() {
             self.progress.wait(&mut state);
         }
     }
@@ -185,29 +225,43 @@ impl LogDoor {
         self.open.load(Ordering::Acquire)
     }
 
-    /// What is handed over from now on goes to this increment, which is empty.
-    pub fn cut(&self, increment: String) {
+    /// What is handed over from now on goes to this increment, which is empty. False if that cannot be: a write has
+    /// failed, and it is not known when that is over.
+    pub fn cut(&self, increment: String) -> bool {
         let mut state = self.state.lock();
+        // Two cuts follow each other so fast only if the first one waits for a full disk.
+        if state.health != Health::Sound || state.cut.is_some() {
+            return false;
+        }
         let end = state.pace.submitted();
-        // Two cuts cannot follow each other so fast: a whole base is written in between.
-        debug_assert!(state.cut.is_none(), "one rewrite at a time");
         state.cut = Some(Cut { increment, after: Vec::new(), end });
         state.new_file();
         self.work.notify_one();
+        true
     }
 
-    /// Waits on this thread until the cut is made; false if it never will be.
+    /// Waits on this thread until the cut is made; false if it is not known when that will be.
     pub fn wait_cut(&self) -> bool {
         let mut state = self.state.lock();
         while state.cut.is_some() && state.failure.is_none() {
             self.progress.wait(&mut state);
         }
-        state.failure.is_none()
+        state.cut.is_none()
     }
 
-    /// Says what happens at the first error, beside what happens here.
-    pub fn on_failure(&self, act: impl FnOnce(String) + Send + 'static) {
-        self.state.lock().on_failure = Some(Box::new(act));
+    /// Which file is written: changes when the log begins, ends or is lost.
+    pub fn epoch(&self) -> u64 {
+        self.state.lock().epoch
+    }
+
+    /// Says what happens when it is other with the log than before: see [`Self::news`].
+    pub fn on_news(&self, act: impl Fn() + Send + 'static) {
+        self.state.lock().on_news = Some(Box::new(act));
+    }
+
+    /// Whether it is other with the log than at the last call: then why writes are to be refused, if they are.
+    pub fn news(&self) -> Option<Option<String>> {
+        self.news.swap(false, Ordering::AcqRel).then(|| self.state.lock().failure.clone())
     }
 
     /// Says what happens after a sync that was watched for.
@@ -267,20 +321,28 @@ impl LogDoor {
         {
             frames.splice(..0, stamp.into_bytes());
         }
-        if let Some(cut) = &mut state.cut {
-            cut.after.extend_from_slice(&frames);
-            cut.end = end;
+        if state.health == Health::Lost {
+            // It is in memory, of which the log that comes begins as an image.
             state.keep_spare(frames);
             return;
         }
-        let read = if state.queue.is_empty() {
-            std::mem::replace(&mut state.queue, frames)
-        } else {
-            state.queue.extend_from_slice(&frames);
+        let read = if let Some(cut) = &mut state.cut {
+            cut.after.extend_from_slice(&frames);
+            cut.end = end;
             frames
+        } else {
+            state.pace.submit(end);
+            if state.queue.is_empty() {
+                std::mem::replace(&mut state.queue, frames)
+            } else {
+                state.queue.extend_from_slice(&frames);
+                frames
+            }
         };
         state.keep_spare(read);
-        state.pace.submit(end);
+        if state.health == Health::Stalled && state.unwritten() > LOG_UNWRITTEN_MAX {
+            drop(self.lose(state, "too much waits for the disk"));
+        }
     }
 
     /// Has what was handed over written: on this thread if that is quick.
@@ -299,10 +361,7 @@ impl LogDoor {
             }
             // Whoever has the file goes on until nothing is left.
             let Some(file) = state.file.take() else { return };
-            match self.write_once(state, file) {
-                Some(again) => state = again,
-                None => return,
-            }
+            state = self.write_once(state, file);
         }
     }
 
@@ -364,7 +423,9 @@ impl LogDoor {
     fn publish(&self, state: &mut State) {
         let safe = if self.is_open() { state.pace.safe() } else { u64::MAX };
         self.safe.store(safe, Ordering::Release);
-        self.synced.store(state.pace.synced(), Ordering::Release);
+        if state.health != Health::Proving {
+            self.synced.store(state.pace.synced(), Ordering::Release);
+        }
         state.waiting.retain(|(offset, waker)| {
             if *offset <= safe {
                 waker.wake_by_ref();
@@ -378,6 +439,11 @@ impl State {
     /// What is handed over from now on is in another file, which has to say again what time it is.
     fn new_file(&mut self) {
         self.stamps.iter_mut().for_each(Stamps::forget);
+    }
+
+    /// Bytes that wait to be written.
+    fn unwritten(&self) -> usize {
+        self.queue.len() + self.cut.as_ref().map_or(0, |cut| cut.after.len())
     }
 
     /// Whether the file is to be closed, and everything is written.

@@ -75,6 +75,8 @@ pub struct Shared {
     folder: PathBuf,
     /// A snapshot is to be written at the end, if there is anything new.
     saves_at_end: AtomicBool,
+    /// The log was switched on, and its base is not whole yet.
+    log_begins: AtomicBool,
     /// Counters of connections.
     pub traffic: Arc<Traffic>,
     /// Told when there is something for those who follow.
@@ -140,6 +142,7 @@ impl Shared {
             saver: lasting.saver,
             folder: lasting.folder,
             saves_at_end: AtomicBool::new(false),
+            log_begins: AtomicBool::new(false),
             traffic,
             fed: Notify::new(),
             link: Notify::new(),
@@ -179,6 +182,15 @@ impl Shared {
     /// Whether a snapshot is to be written at the end.
     pub(crate) fn saves_at_end(&self) -> &AtomicBool {
         &self.saves_at_end
+    }
+
+    /// Whether the log was switched on, and its base is not whole yet.
+    pub(crate) fn log_begins(&self) -> bool {
+        self.log_begins.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_log_begins(&self, begins: bool) {
+        self.log_begins.store(begins, Ordering::Relaxed);
     }
 
     pub(crate) fn set_saves_at_end(&self, saves: bool) {
@@ -336,6 +348,10 @@ impl Shared {
             // A script runs; what is due is due when it is over.
             return Some(self.clock.now().mono_ms + TIMER_PATIENCE.as_millis() as u64);
         };
+        if let Some(failure) = self.log.news() {
+            let reason = failure.map(|reason| format!("Errors writing to the AOF file: {reason}"));
+            core.engine.set_broken(reason);
+        }
         core.engine.tick(self.clock.now());
         self.deliver(&mut core.engine);
         self.timer_runs.fetch_add(1, Ordering::Relaxed);
@@ -429,13 +445,20 @@ impl Shared {
             }
             Step::Panic => asked_for_panic(),
             Step::ReloadLog => self.reload_log(engine),
-            Step::Shutdown { save, force, .. } => match self.save_before_end(engine, save, force) {
-                Ok(()) => {
-                    self.control.ask(Control::Shutdown { force, by_signal: false });
-                    return; // The reply is the end of the connection.
+            Step::Shutdown { save, force, .. } => {
+                match self.save_before_end(engine, save, force) {
+                    // The reply is the end of the connection.
+                    Ok(()) => self.control.ask(Control::Shutdown { force, by_signal: false }),
+                    Err(reason) => {
+                        tracing::error!("{reason}");
+                        tracing::error!(
+                            "Errors trying to shut down the server. Check the logs for more information."
+                        );
+                        engine.end_failed();
+                    }
                 }
-                refused => refused,
-            },
+                return;
+            }
             Step::Save => self.save(engine),
             Step::Reload { save, flush, merge } => self.reload_snapshot(engine, save, flush, merge),
             Step::SaveInBackground { number } => {

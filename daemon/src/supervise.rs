@@ -73,11 +73,7 @@ impl Supervisor {
         loop {
             tokio::select! {
                 control = daemon.controls.next() => match control {
-                    Some(Control::Shutdown { by_signal: true, .. }) => {
-                        if daemon.shared.may_end_by_signal() {
-                            return;
-                        }
-                    }
+                    Some(Control::Shutdown { by_signal: true, .. }) => daemon.shared.end_by_signal(),
                     Some(Control::Shutdown { .. }) | None => return,
                     Some(Control::Reload) => self.reload(daemon),
                     Some(Control::Report) => self.report(daemon),

@@ -29,9 +29,22 @@ class Peer:
         self.port = free_port()
         self.folder = tempfile.mkdtemp(prefix=f"differential-{name}-")
         self.log = open(os.path.join(self.folder, "output"), "wb")
-        arguments = [*command, "--port", str(self.port), "--bind", "127.0.0.1", "--dir", self.folder]
+        self.command = command
+        self._launch()
+
+    def _launch(self, *more):
+        arguments = [*self.command, "--port", str(self.port), "--bind", "127.0.0.1", "--dir", self.folder, *more]
         self.process = subprocess.Popen(arguments, stdout=self.log, stderr=self.log, stdin=subprocess.DEVNULL)
         self._wait()
+
+    def end(self, kill=False):
+        """Ends the process; the folder stays."""
+        (self.process.kill if kill else self.process.terminate)()
+        self.process.wait(START_MAX_S)
+
+    def start_again(self, *more):
+        """Starts it as it was, with further arguments."""
+        self._launch(*more)
 
     def _wait(self):
         deadline = time.monotonic() + START_MAX_S

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 """Replication between redis-server 7.0.15 and pbjd in every pairing, and in chains of three.
 
-    replication.py --pbjd target/debug/pbjd [--redis redis-server] [--seed N] [--churn SECONDS] [--part pairs|chains|files]
+    replication.py --pbjd target/debug/pbjd [--redis redis-server] [--seed N] [--churn SECONDS] [--part pairs|chains|files|restarts]
 
 Every pairing: values of all types and encodings, streams with groups, functions, dates; then a writer, while the link is
 cut again and again. At the end both have the same offset and the same DEBUG DIGEST, and there was one full sync. Then the
-replica is made the master and the former master follows it, from where it was.
+replica is made the master and the former master follows it, from where it was. Restarts: see restarts.py.
 
 Exit status: 0 when all is well, 1 when something is not, 2 when a server cannot be had.
 """
@@ -25,10 +25,11 @@ sys.path[:0] = [str(HERE.parent / "differential"), str(HERE.parent / "snapshots"
 
 import churn  # noqa: E402
 import peers  # noqa: E402
+import restarts  # noqa: E402
 from proxy import Proxy  # noqa: E402
 from wire import Client  # noqa: E402
 
-PARTS = ["pairs", "chains", "files"]
+PARTS = ["pairs", "chains", "files", "restarts"]
 # How long anything may take that takes milliseconds on an idle machine.
 PATIENCE_S = 30
 COMMON = ["--enable-debug-command", "yes", "--enable-protected-configs", "yes", "--save", "", "--io-threads", "1"]
@@ -60,9 +61,31 @@ class Server(peers.Peer):
     def follow(self, port):
         self.ask("REPLICAOF", "127.0.0.1", port)
 
+    def come_back(self, how, *more, meanwhile=lambda: None):
+        """Ends the server, in order or not, and starts it again."""
+        self.client.close()
+        self.end(kill=how == "killed")
+        meanwhile()
+        self.start_again(*more)
+        self.client = Client(self.port, timeout=PATIENCE_S)
+
     def stop(self):
         self.client.close()
         super().stop()
+
+
+class Lab:
+    """What the cases of other files need."""
+
+    def __init__(self, start):
+        self.start, self.until, self.is_linked, self.agree, self.Wrong = start, until, is_linked, agree, Wrong
+
+    @staticmethod
+    def stop_all(servers):
+        for server in servers:
+            if sys.exc_info()[0]:
+                print(f"--- {server.kind}:\n{server.output()}", flush=True)
+            server.stop()
 
 
 def until(what, condition):
@@ -236,8 +259,8 @@ def main():
         print("a server is missing", file=sys.stderr)
         return 2
 
-    def start(kind):
-        return Server(kind, binaries[kind])
+    def start(kind, *more):
+        return Server(kind, binaries[kind], *more)
 
     kinds = {"r": "redis", "p": "pbjd"}
     cases = []
@@ -247,6 +270,12 @@ def main():
         elif part == "chains":
             names = ("ppp", "rpr", "prp", "rpp")
             cases += [(f"chain {name}", lambda name=name: chain(start, [kinds[k] for k in name], options)) for name in names]
+        elif part == "restarts":
+            lab = Lab(start)
+            for names, who, how in restarts.CASES:
+                chosen = [kinds[k] for k in names]
+                cases.append((f"restart {names} {who} {how}", lambda c=chosen, w=who, h=how: restarts.restart(lab, c, w, h, options)))
+            cases.append(("master lost data", lambda: restarts.lost(lab, options)))
         else:
             cases.append(("redis-cli", lambda: files(start, options)))
     failed = 0

@@ -1,6 +1,7 @@
 //! The threads of the log, and what writing and syncing come to.
 //!
-//! Law: whoever takes the file out of the state gives it back, unless it has failed.
+//! Law: whoever takes the file out of the state gives it back, unless the log has gone on to another one meanwhile (its
+//! epoch says so), or has lost it.
 
 use std::io;
 use std::sync::atomic::Ordering;
@@ -9,26 +10,28 @@ use std::time::Duration;
 use parking_lot::MutexGuard;
 use pbj_store::durable::{Pace, SyncPolicy};
 
-use super::{LogDoor, LogFile, LogThreads, State};
+use super::{Health, LogDoor, LogFile, LogThreads, State};
 use crate::clock::Clock;
-use crate::exit;
 
 impl LogDoor {
-    /// Writes the whole queue; `None` if that fails.
+    /// Writes the whole queue.
     pub(super) fn write_once<'a>(
         &'a self,
         mut state: MutexGuard<'a, State>,
         mut file: LogFile,
-    ) -> Option<MutexGuard<'a, State>> {
+    ) -> MutexGuard<'a, State> {
         let mut frames = std::mem::take(&mut state.queue);
-        let end = state.pace.submitted();
+        let (end, epoch) = (state.pace.submitted(), state.epoch);
+        let is_retry = state.health == Health::Stalled;
         drop(state);
         let before = file.log.size();
-        let written = if frames.is_empty() { Ok(()) } else { file.log.append(&mut *file.disk, &mut frames) };
+        let written = file.write(&mut frames, is_retry);
         let mut state = self.state.lock();
-        if let Err(error) = written {
-            self.fail(state, &error);
-            return None;
+        if state.epoch != epoch {
+            return state;
+        }
+        if let Err(fault) = written {
+            return self.write_failed(state, file, frames, &fault);
         }
         self.growth.grew(file.log.size() - before);
         state.file = Some(file);
@@ -40,8 +43,11 @@ impl LogDoor {
         if was_clean {
             self.sync_work.notify_one();
         }
+        if state.stopping || state.closing || state.cut.is_some() {
+            self.work.notify_one();
+        }
         self.progress.notify_all();
-        Some(state)
+        if is_retry { self.recovered(state) } else { state }
     }
 
     /// The thread `log`.
@@ -49,36 +55,24 @@ impl LogDoor {
         let mut waited = false;
         let mut state = self.state.lock();
         loop {
-            if state.failure.is_some() {
-                return;
-            }
             let now_ms = Clock.now().mono_ms;
+            self.ask_to_heal(&mut state, now_ms);
             let may_sync = state.pace.policy() == SyncPolicy::Always
                 && state.pace.sync_due_ms(now_ms).is_some_and(|due| due <= now_ms);
             match state.file.take() {
-                Some(file) if state.pace.may_write(now_ms) => match self.write_once(state, file) {
-                    Some(again) => state = again,
-                    None => return,
-                },
+                file if state.ends_broken(file.is_some()) => state = self.end_broken(state, file),
+                None if state.stopping && !self.is_open() => return,
+                Some(file) if state.pace.may_write(now_ms) => state = self.write_once(state, file),
                 Some(mut file) if may_sync => {
                     let LogFile { disk, log } = &mut file;
-                    match self.sync_with(state, || log.sync(&mut **disk)) {
-                        Some(again) => state = again,
-                        None => return,
-                    }
-                    state.file = Some(file);
-                }
-                Some(file) if state.cut.is_some() && state.queue.is_empty() && !state.pace.is_syncing() => {
-                    match self.change_files(state, file) {
-                        Some(again) => state = again,
-                        None => return,
+                    let (again, is_current) = self.sync_with(state, || log.sync(&mut **disk));
+                    state = again;
+                    if is_current {
+                        state.file = Some(file);
                     }
                 }
-                Some(file) if state.is_ending() => match self.end_file(state, file) {
-                    Some(again) => state = again,
-                    None => return,
-                },
-                None if state.stopping && !self.is_open() => return,
+                Some(file) if state.may_change_files() => state = self.change_files(state, file),
+                Some(file) if state.is_ending() => state = self.end_file(state, file),
                 file => {
                     state.file = file;
                     let waits = state.pace.waits_for_disk(now_ms) && !state.queue.is_empty();
@@ -89,29 +83,38 @@ impl LogDoor {
                         );
                     }
                     waited = waits;
-                    self.work.wait(&mut state);
+                    match state.look_again_ms() {
+                        Some(at) => {
+                            let time = Duration::from_millis(at.saturating_sub(now_ms));
+                            self.work.wait_for(&mut state, time);
+                        }
+                        None => self.work.wait(&mut state),
+                    }
                 }
             }
         }
     }
 
-    /// Goes on in the increment behind the cut; `None` if that fails.
+    /// Goes on in the increment behind the cut.
     fn change_files<'a>(
         &'a self,
         mut state: MutexGuard<'a, State>,
         mut file: LogFile,
-    ) -> Option<MutexGuard<'a, State>> {
+    ) -> MutexGuard<'a, State> {
         let Some(increment) = state.cut.as_ref().map(|cut| cut.increment.clone()) else {
             state.file = Some(file);
-            return Some(state);
+            return state;
         };
         let LogFile { disk, log } = &mut file;
         let mut syncer = None;
-        let mut state = self.sync_with(state, || {
+        let (mut state, is_current) = self.sync_with(state, || {
             log.go_on_in(&mut **disk, increment)?;
             syncer = Some(log.syncer(&mut **disk)?);
             Ok(())
-        })?;
+        });
+        if !is_current {
+            return state;
+        }
         state.syncer = syncer;
         state.file = Some(file);
         if let Some(cut) = state.cut.take() {
@@ -119,45 +122,49 @@ impl LogDoor {
             state.pace.submit(cut.end);
         }
         self.progress.notify_all();
-        Some(state)
+        state
     }
 
-    /// The last word about a file: whatever the policy, nothing is left to chance. `None` if there is nothing more to
-    /// do.
-    fn end_file<'a>(
-        &'a self,
-        mut state: MutexGuard<'a, State>,
-        mut file: LogFile,
-    ) -> Option<MutexGuard<'a, State>> {
+    /// The last word about a file: whatever the policy, nothing is left to chance.
+    fn end_file<'a>(&'a self, mut state: MutexGuard<'a, State>, mut file: LogFile) -> MutexGuard<'a, State> {
         if let Err(error) = file.log.sync(&mut *file.disk) {
             tracing::error!(%error, "cannot sync the log at its end");
         }
+        self.close_door(&mut state);
+        state
+    }
+
+    /// There is no log any more.
+    pub(super) fn close_door(&self, state: &mut State) {
         self.open.store(false, Ordering::Release);
         self.always.store(false, Ordering::Relaxed);
         self.growth.closed();
-        state.pace = Pace::starting_at(state.pace.policy(), state.pace.written());
+        state.epoch += 1;
+        state.pace = Pace::starting_at(state.pace.policy(), state.pace.submitted());
         state.closing = false;
         state.syncer = None;
-        self.publish(&mut state);
+        self.publish(state);
         self.progress.notify_all();
-        (!state.stopping).then_some(state)
     }
 
-    /// Syncs what is written; `None` if that fails.
+    /// Syncs what is written; false if the file is not that of the log any more.
     fn sync_with<'a>(
         &'a self,
         mut state: MutexGuard<'a, State>,
         sync: impl FnOnce() -> io::Result<()>,
-    ) -> Option<MutexGuard<'a, State>> {
+    ) -> (MutexGuard<'a, State>, bool) {
         state.pace.sync_begins(Clock.now().mono_ms);
+        let epoch = state.epoch;
         drop(state);
         let start = Clock.stopwatch_ns();
         let synced = sync();
         let us = (Clock.stopwatch_ns() - start) / 1000;
         let mut state = self.state.lock();
+        if state.epoch != epoch {
+            return (state, false);
+        }
         if let Err(error) = synced {
-            self.fail(state, &error);
-            return None;
+            return (self.lose(state, &error.to_string()), false);
         }
         state.sync_times.record(us);
         state.pace.sync_ends();
@@ -167,14 +174,14 @@ impl LogDoor {
         {
             act();
         }
-        Some(state)
+        (state, true)
     }
 
     /// The thread `log-sync`.
     pub(super) fn sync_loop(&self) {
         let mut state = self.state.lock();
         loop {
-            if state.stopping || state.failure.is_some() {
+            if state.stopping {
                 return;
             }
             let now_ms = Clock.now().mono_ms;
@@ -187,11 +194,11 @@ impl LogDoor {
                         self.sync_work.wait(&mut state);
                         continue;
                     };
-                    match self.sync_with(state, || syncer.sync()) {
-                        Some(again) => state = again,
-                        None => return,
+                    let (again, is_current) = self.sync_with(state, || syncer.sync());
+                    state = again;
+                    if is_current {
+                        state.syncer = Some(syncer);
                     }
-                    state.syncer = Some(syncer);
                     // What was handed over meanwhile waits for somebody to write it.
                     if !state.queue.is_empty() || state.stopping || state.closing || state.cut.is_some() {
                         self.work.notify_one();
@@ -202,31 +209,6 @@ impl LogDoor {
                 }
                 None => self.sync_work.wait(&mut state),
             }
-        }
-    }
-
-    /// Ends all hope: nobody who waits is ever told that it is safe.
-    fn fail(&self, mut state: MutexGuard<'_, State>, error: &io::Error) {
-        tracing::error!(%error, "cannot write the log");
-        if state.pace.policy() == SyncPolicy::Always {
-            tracing::error!(
-                "appendfsync is always: ending, so that nothing is acknowledged that is not on disk"
-            );
-            exit::now(exit::IO_ERROR);
-        }
-        let text = error.to_string();
-        state.pace.fail();
-        state.failure = Some(text.clone());
-        let waiting = std::mem::take(&mut state.waiting);
-        let act = state.on_failure.take();
-        drop(state);
-        // Before the act, which may wait for somebody who waits here.
-        self.work.notify_all();
-        self.sync_work.notify_all();
-        self.progress.notify_all();
-        waiting.into_iter().for_each(|(_, waker)| waker.wake());
-        if let Some(act) = act {
-            act(text);
         }
     }
 }

@@ -118,6 +118,7 @@ const CONFIG_RESETSTAT: Command = Command::system("resetstat", Group::Server, co
 fn config_resetstat(engine: &mut Engine, _client: ClientId, _args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     engine.stats.reset();
     engine.data.counters = crate::txn::DataCounters::default();
+    engine.replication.counters = crate::replication::SyncCounters::default();
     reply.ok();
     Ok(Outcome::Done)
 }

@@ -16,6 +16,8 @@ const POPULATE_MAX: i64 = 1 << 30;
 /// The subcommands, for DEBUG HELP.
 const HELP: &[&str] = &[
     "DEBUG <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
+    "CHANGE-REPL-ID",
+    "    Give the history of replication another name: no replica can go on where it was.",
     "CONFIG-REWRITE-FORCE-ALL",
     "    Write all directives into the configuration file, those with their defaults too.",
     "DIGEST",
@@ -38,6 +40,8 @@ const HELP: &[&str] = &[
     "    Describe how a value is kept.",
     "PANIC",
     "    End the daemon as a mistake in it would.",
+    "PAUSE-CRON <0|1>",
+    "    Let an end that a signal asks for wait, or go on.",
     "POPULATE <count> [<prefix>] [<size>]",
     "    Make keys.",
     "PROTOCOL <type>",
@@ -47,6 +51,8 @@ const HELP: &[&str] = &[
     "RELOAD [option ...]",
     "    Write all data as a snapshot and load it again. NOSAVE loads what the last RELOAD wrote, NOFLUSH keeps what is",
     "    there, MERGE lets keys of the snapshot replace others.",
+    "REPLICATE <word> [<word> ...]",
+    "    Send a command to replicas.",
     "SET-ACTIVE-EXPIRE <0|1>",
     "    Let keys past their date disappear by themselves, or only when somebody looks.",
     "SET-SKIP-CHECKSUM-VALIDATION <0|1>",
@@ -114,9 +120,10 @@ fn debug(engine: &mut Engine, client: ClientId, mut args: Args<'_>, reply: &mut 
             reply.ok();
             Ok(Outcome::Done)
         }
-        (b"quicklist-packed-threshold" | b"pause-cron", 1) | (b"replybuffer", 2) => {
-            accept(&word, args, reply)
+        (b"replicate", 1..) | (b"change-repl-id", 0) | (b"pause-cron", 1) => {
+            disturb(engine, client, &word, args, reply)
         }
+        (b"quicklist-packed-threshold", 1) | (b"replybuffer", 2) => accept(&word, args, reply),
         (b"config-rewrite-force-all", 0) => engine.hold(client, Step::RewriteConfig { all: true }, reply),
         (b"help", 0) => {
             reply.array(HELP.len());
@@ -129,6 +136,26 @@ fn debug(engine: &mut Engine, client: ClientId, mut args: Args<'_>, reply: &mut 
             [b"unknown subcommand or wrong number of arguments for '", typed, b"'. Try DEBUG HELP."].concat(),
         )),
     }
+}
+
+/// What replicas, and who waits for them, have to live with.
+fn disturb(
+    engine: &mut Engine,
+    client: ClientId,
+    word: &[u8],
+    mut args: Args<'_>,
+    reply: &mut Reply<'_>,
+) -> Run {
+    match word {
+        b"replicate" => {
+            let db = engine.session_mut(client)?.db;
+            engine.data.feed.effect_for_replicas(Some(db), args.rest());
+        }
+        b"change-repl-id" => engine.change_history(),
+        _ => engine.pause_timer(args.integer()? != 0),
+    }
+    reply.ok();
+    Ok(Outcome::Done)
 }
 
 fn sleep(engine: &mut Engine, client: ClientId, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {

@@ -100,17 +100,20 @@ fn server(engine: &Engine, facts: &Facts, text: &mut String) {
         "config_file": facts.config_file,
         "io_threads_active": 0,
     }
+    if let Some(ms) = engine.end_in_ms() {
+        lines! { text, "shutdown_in_milliseconds": ms, }
+    }
 }
 
 fn clients(engine: &Engine, _facts: &Facts, text: &mut String) {
     let sessions = || engine.sessions.values();
     lines! { text,
-        "connected_clients": engine.clients(),
+        "connected_clients": engine.clients() - engine.replicas(),
         "cluster_connections": 0,
         "maxclients": engine.config().integer("maxclients"),
         "client_recent_max_input_buffer": sessions().map(|s| s.peer.gauges.query_capacity()).max().unwrap_or(0),
         "client_recent_max_output_buffer": sessions().map(|s| s.peer.gauges.output()).max().unwrap_or(0),
-        "blocked_clients": engine.waiting_clients() + engine.postponed_clients(),
+        "blocked_clients": engine.waiting_clients() + engine.postponed_clients() + engine.clients_awaiting_end(),
         "tracking_clients": engine.tracking.clients(),
         "clients_in_timeout_table": engine.waiters.timed(),
     }
@@ -209,7 +212,7 @@ fn persistence(engine: &Engine, facts: &Facts, text: &mut String) {
     let (keys_done, keys_total) = engine.walk_progress().unwrap_or_default();
     lines! { text,
         "loading": u8::from(engine.is_loading()),
-        "async_loading": 0,
+        "async_loading": u8::from(engine.loads_aside()),
         "current_cow_peak": 0,
         "current_cow_size": 0,
         "current_cow_size_age": 0,
@@ -217,7 +220,7 @@ fn persistence(engine: &Engine, facts: &Facts, text: &mut String) {
         "current_save_keys_processed": keys_done,
         "current_save_keys_total": keys_total,
         "rdb_changes_since_last_save": state.changes,
-        "rdb_bgsave_in_progress": u8::from(state.saving.is_some()),
+        "rdb_bgsave_in_progress": u8::from(state.saving.is_some() || engine.writes_dataset()),
         "rdb_last_save_time": state.last_save,
         "rdb_last_bgsave_status": status(state.saves.last_ok),
         "rdb_last_bgsave_time_sec": seconds(state.saves.last_seconds),

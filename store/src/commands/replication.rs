@@ -53,7 +53,8 @@ const PSYNC: Command = Command::system("psync", Group::Server, psync)
     .syntax("replicationid:s offset:i");
 
 fn psync(engine: &mut Engine, client: ClientId, mut args: Args<'_>, _reply: &mut Reply<'_>) -> Run {
-    let (id, byte) = (args.bytes()?, args.integer()?);
+    let id = args.bytes()?;
+    let byte = args.integer().inspect_err(|_| engine.note_wrong_offset(client))?;
     if args.left() > 0 {
         if !is_word(args.bytes()?, "failover") {
             return Err(Fault::Syntax);

@@ -2,7 +2,7 @@
 
 use super::prelude::*;
 use crate::COMPATIBLE_WITH;
-use crate::engine::{ClientId, Engine, Output, Step};
+use crate::engine::{ClientId, EndRequest, Engine};
 
 pub(super) const ROWS: &[Command] = &[TIME, SHUTDOWN, LOLWUT];
 
@@ -32,7 +32,7 @@ const SHUTDOWN: Command = Command::system("shutdown", Group::Server, shutdown)
         "[nosave_save=(nosave/NOSAVE|save/SAVE)] [now/NOW@7.0.0] [force/FORCE@7.0.0] [abort/ABORT@7.0.0]",
     );
 
-fn shutdown(engine: &mut Engine, client: ClientId, mut args: Args<'_>, _reply: &mut Reply<'_>) -> Run {
+fn shutdown(engine: &mut Engine, client: ClientId, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     let (mut save, mut now, mut force) = (None, false, false);
     while args.left() > 0 {
         let word = args.bytes()?;
@@ -42,7 +42,9 @@ fn shutdown(engine: &mut Engine, client: ClientId, mut args: Args<'_>, _reply: &
             () if is_word(word, "NOW") => now = true,
             () if is_word(word, "FORCE") => force = true,
             () if is_word(word, "ABORT") && args.all().len() == 2 => {
-                return Err(Fault::other("No shutdown in progress."));
+                engine.abort_end()?;
+                reply.ok();
+                return Ok(Outcome::Done);
             }
             () => return Err(Fault::Syntax),
         }
@@ -51,7 +53,7 @@ fn shutdown(engine: &mut Engine, client: ClientId, mut args: Args<'_>, _reply: &
         return Err(engine.busy_fault());
     }
     engine.session_mut(client)?.held = true;
-    engine.outputs.push(Output::Step { client: Some(client), step: Step::Shutdown { save, now, force } });
+    engine.ask_end(Some(client), EndRequest { save, at_once: now, force });
     Ok(Outcome::Done)
 }
 

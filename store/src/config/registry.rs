@@ -191,7 +191,7 @@ pub const DIRECTIVES: &[Directive] = &[
     flag("dynamic-hz", true).accepted(),
     special("shutdown-on-sigint", "default").accepted(),
     special("shutdown-on-sigterm", "default"),
-    integer("shutdown-timeout", 0, INT_MAX, "10").accepted(),
+    integer("shutdown-timeout", 0, INT_MAX, "10"),
     integer("watchdog-period", 0, INT_MAX, "0").hidden().accepted(),
     // Access.
     text("requirepass", "").sensitive(),

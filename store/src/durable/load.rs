@@ -15,6 +15,7 @@ use super::seal::Unsealed;
 use super::snapshot::{SnapshotInput, begins_as_snapshot};
 use crate::engine::{Engine, ReplayFault};
 use crate::rdb::{LoadOptions, LoadedSnapshot, SnapshotFault};
+use crate::replication::{Place, PlaceReader};
 use crate::time::Now;
 
 /// Why a log cannot be loaded.
@@ -85,11 +86,13 @@ impl fmt::Display for LoadFault {
         match self {
             Self::Io(error) => write!(out, "cannot read the log: {error}"),
             Self::Manifest { file, fault } => write!(out, "{file}: {fault}"),
-            Self::Missing { file } => write!(out, "{file} is named in the manifest but is not there"),
+            Self::Missing { file } => {
+                write!(out, "{file}: No such file or directory, but the manifest names it")
+            }
             Self::Snapshot { file, fault } => write!(out, "{file}: {fault}"),
             Self::Damaged { file, offset, reason } => write!(
                 out,
-                "{file} is damaged at offset {offset}: {reason}. Make a copy of the folder, then look at that place; \
+                "Bad file format reading the append only file {file}: damaged at offset {offset}: {reason}. Make a copy of the folder, then look at that place; \
                  'redis-check-aof --fix' cuts everything from there on"
             ),
             Self::Changed { file, from, to } => write!(
@@ -99,22 +102,21 @@ impl fmt::Display for LoadFault {
             ),
             Self::Torn(cut) => write!(
                 out,
-                "{} ends within a unit that begins at offset {} ({} bytes would be cut); set aof-load-truncated to \
+                "Unexpected end of file reading the append only file {}: the last unit begins at offset {} and is not whole \
+                 ({} bytes would be cut); set aof-load-truncated to \
                  yes to cut it",
                 cut.file, cut.offset, cut.bytes
             ),
             Self::TornBeforeLast(cut) => write!(
                 out,
-                "{} ends within a unit that begins at offset {}, but is not the last file: later files would not fit \
-                 behind it",
+                "Unexpected end of file reading the append only file {}: the last unit begins at offset {} and is not whole, \
+                 and this is not the last file: later files would not fit behind it",
                 cut.file, cut.offset
             ),
-            Self::Replay { file, offset, fault } => {
-                write!(
-                    out,
-                    "{file} at offset {offset}: {fault}; the log does not belong to the data before it"
-                )
-            }
+            Self::Replay { file, offset, fault } => write!(
+                out,
+                "{fault} reading the append only file {file} at offset {offset}: it does not belong to the data before it"
+            ),
         }
     }
 }
@@ -143,6 +145,8 @@ pub struct LoadReport {
     pub snapshot: Option<LoadedSnapshot>,
     /// Bytes at the end of the newest increment that no seal covers.
     pub unsealed: Unsealed,
+    /// The place of the history of replication that the data is at.
+    pub place: Option<Place>,
 }
 
 /// How far a load is.
@@ -171,6 +175,8 @@ pub struct Loader {
     unsealed_before: Unsealed,
     /// The snapshot that is being read.
     snapshot: Option<SnapshotInput>,
+    /// The place of the history of replication that the data is at.
+    place: PlaceReader,
 }
 
 struct Pending {
@@ -209,6 +215,7 @@ impl Loader {
             unit_start: 0,
             unsealed_before: Unsealed::default(),
             snapshot: None,
+            place: PlaceReader::default(),
         })
     }
 
@@ -231,6 +238,7 @@ impl Loader {
     ) -> Result<Option<LoadReport>, LoadFault> {
         for _ in 0..4096 {
             let Some(file) = self.files.get(self.at) else {
+                self.report.place = self.place.place();
                 return Ok(Some(std::mem::take(&mut self.report)));
             };
             if file.snapshot {
@@ -244,7 +252,9 @@ impl Loader {
             }
             match self.reader.command(disk, &file.path, file.meaningful)? {
                 Read::Command(args) => self.take(engine, now, args)?,
-                Read::Annotation | Read::Stamp(_) | Read::Seal => {}
+                // Within a unit there is no place to go on from.
+                Read::Annotation(line) if self.unit.is_none() => self.place.line(&line),
+                Read::Annotation(_) | Read::Stamp(_) | Read::Seal => {}
                 Read::Broken(covered) => {
                     let file = file.path.clone();
                     return Err(LoadFault::Changed { file, from: start - covered.min(start), to: start });
@@ -273,6 +283,7 @@ impl Loader {
         match input.step(disk, engine, now)? {
             None => self.snapshot = Some(input),
             Some((loaded, end)) => {
+                self.place.snapshot(&loaded);
                 self.report.snapshot = Some(loaded);
                 file.snapshot = false;
                 // A snapshot may end with zeros.
@@ -294,6 +305,7 @@ impl Loader {
     }
 
     fn take(&mut self, engine: &mut Engine, now: Now, args: Vec<Vec<u8>>) -> Result<(), LoadFault> {
+        self.place.command();
         let is = |name: &str| args.len() == 1 && args[0].eq_ignore_ascii_case(name.as_bytes());
         if is("multi") {
             self.unit = Some(Vec::new());

@@ -19,8 +19,8 @@ const ARGUMENT_MAX: i64 = 1 << 32;
 /// What the reader found.
 pub(super) enum Read {
     Command(Vec<Vec<u8>>),
-    /// A line that begins with `#`, and is none of those below.
-    Annotation,
+    /// A line that begins with `#`, and is none of those below, with its end.
+    Annotation(Vec<u8>),
     /// What follows was written in this second, or later.
     Stamp(u64),
     /// The seal of the bytes before it.
@@ -92,7 +92,7 @@ impl Reader {
             Ok(read) => {
                 let bytes = &self.buffer[self.at..self.at + ahead];
                 self.at += ahead;
-                let Read::Annotation = read else {
+                let Read::Annotation(line) = read else {
                     self.unsealed.add(bytes);
                     return Ok(read);
                 };
@@ -104,8 +104,11 @@ impl Reader {
                     Checked::Broken => Read::Broken(self.unsealed.bytes()),
                     Checked::NoSeal => {
                         self.unsealed.add(bytes);
-                        let line = bytes.strip_suffix(b"\r\n").unwrap_or(bytes);
-                        stamp::read(line).map_or(Read::Annotation, Read::Stamp)
+                        let text = line.strip_suffix(b"\r\n").unwrap_or(&line);
+                        match stamp::read(text) {
+                            Some(second) => Read::Stamp(second),
+                            None => Read::Annotation(line),
+                        }
                     }
                 })
             }
@@ -182,8 +185,9 @@ impl Cursor<'_> {
     fn read(&mut self) -> Result<Read, Part> {
         self.fill(1)?;
         if self.rest()[0] == b'#' {
-            self.line()?;
-            return Ok(Read::Annotation);
+            let mut line = self.line()?;
+            line.extend_from_slice(b"\r\n");
+            return Ok(Read::Annotation(line));
         }
         let count = self.number(b'*', "a command must begin with *")?;
         if !(1..=i64::from(i32::MAX)).contains(&count) {

@@ -2,8 +2,7 @@
 //!
 //! Law: a stamp is a line `#TS:<Unix seconds>`, as Redis 7 writes it (`aof-timestamp-enabled`). It stands between
 //! units, never within one, before the first unit of its second. Stamps of one process rise, whatever its clock does;
-//! each increment begins with one.
-//! Not here: cutting a log back (`truncate.rs`).
+//! each increment begins with one. Not here: cutting a log back (`truncate.rs`).
 
 use crate::number::parse_u64;
 

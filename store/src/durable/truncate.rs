@@ -212,7 +212,7 @@ impl Clockwork {
         loop {
             let (offset, unsealed) = (reader.offset(), reader.unsealed());
             match reader.command(disk, path, end)? {
-                Read::Seal | Read::Annotation => {}
+                Read::Seal | Read::Annotation(_) => {}
                 Read::Stamp(second) if second > until => {
                     if self.loose || self.known.is_none() {
                         return Err(TruncationFault::TooEarly(second));
@@ -269,7 +269,7 @@ fn seal_before(
             Read::Seal => return Ok(Some(unsealed.seal())),
             Read::Broken(covered) => return Err(changed(path, covered, offset)),
             Read::End | Read::Incomplete | Read::Damaged(_) => return Ok(None),
-            Read::Command(_) | Read::Annotation | Read::Stamp(_) => {}
+            Read::Command(_) | Read::Annotation(_) | Read::Stamp(_) => {}
         }
     }
 }

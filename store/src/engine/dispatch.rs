@@ -266,6 +266,7 @@ impl Engine {
         let invocation = Invocation { client: context.client, db: context.db, command, args, waking: None };
         let position = self.data.feed.offset();
         self.data.quiet = context.quiet && command.row.name != "touch";
+        let is_local = self.begin_local_write(context.client, command);
         let run = self.invoke(&invocation, &mut reply);
         self.data.quiet = false;
         self.data.hints.clear();
@@ -274,6 +275,9 @@ impl Engine {
             self.data.feed.loosen_unit();
         }
         self.end_unit();
+        if is_local {
+            self.end_local_write();
+        }
         if self.data.feed.offset() != position {
             self.written = Some((self.data.feed.offset(), self.data.feed.replica_offset()));
         }

@@ -53,6 +53,8 @@ impl Engine {
             return;
         }
         self.end_pause_if_due();
+        self.end_goes_on();
+        self.expire_own();
         if self.active_expire && !self.data.frozen {
             let began = self.host.stopwatch_ns();
             self.expire_due();
@@ -93,7 +95,9 @@ impl Engine {
         let extension = extension.and_then(|extension| extension.deadline(self.now));
         let pause = self.pause.map(|pause| pause.until);
         let persistence = self.persistence_deadline();
-        let due = [self.waiters.deadline(), extension, pause, persistence, replication];
+        let own = self.own_dates_deadline();
+        let end = self.end_deadline();
+        let due = [self.waiters.deadline(), extension, pause, persistence, replication, own, end];
         due.into_iter().fold(expiry, sooner)
     }
 }

@@ -49,10 +49,15 @@ impl Engine {
         if self.is_replica() {
             self.check_link(context.client, command)?;
         }
-        if self.loading && !command.row.is(flags::LOADING) {
+        if self.loading && !command.row.is(flags::LOADING) && !self.may_turn_away(command) {
             return Err(Fault::Loading);
         }
         Ok(command)
+    }
+
+    /// Who takes the dataset of a master over may be told to follow another one, or none: the master may be gone.
+    fn may_turn_away(&self, command: Callable) -> bool {
+        matches!(command.row.name, "replicaof" | "slaveof") && self.takes_dataset_over()
     }
 
     /// Keys of the extension are written by its own commands only.
@@ -155,7 +160,7 @@ impl Engine {
     }
 
     /// Whether a command writes, or is the end of a transaction that does.
-    fn writes(&self, client: ClientId, command: Callable) -> bool {
+    pub(crate) fn writes(&self, client: ClientId, command: Callable) -> bool {
         let multi = || self.sessions.get(&client).and_then(|session| session.multi.as_ref());
         let queued = |flag| multi().is_some_and(|multi| multi.queue.iter().any(|q| q.flags & flag != 0));
         command.row.is(flags::WRITE) || (command.row.name == "exec" && queued(flags::WRITE))

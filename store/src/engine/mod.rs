@@ -16,6 +16,7 @@ mod channels;
 mod check;
 mod dispatch;
 mod due;
+mod ending;
 mod evict;
 mod evict_clients;
 mod extension;
@@ -41,11 +42,12 @@ use std::collections::BTreeSet;
 
 use hashbrown::HashMap;
 
-pub use crate::replication::{Feeding, LinkFault, MasterAddress, ReplicationCounts};
+pub use crate::replication::{Feeding, LinkFault, MasterAddress, Place, ReplicationCounts};
 pub(crate) use access::Access;
 pub(crate) use channels::{Channels, Scope};
 pub use dispatch::{Executed, OwnedRequests, Requests};
 pub(crate) use dispatch::{Invocation, exec_abort};
+pub use ending::EndRequest;
 pub(crate) use evict::Policy;
 pub use extension::Extension;
 pub use host::{Facts, Host, LogFacts, LogLevel, NoHost};
@@ -105,6 +107,10 @@ pub struct Engine {
     pub(crate) slow_log: SlowLog,
     pub(crate) latency: LatencyMonitor,
     pub(crate) pause: Option<Pause>,
+    /// The end was asked for.
+    pub(crate) ending: Option<ending::Ending>,
+    /// DEBUG PAUSE-CRON: what is due is not done.
+    timer_paused: bool,
     /// Keys on their way to another server.
     migration: Option<migration::Underway>,
     pub(crate) policy: Policy,
@@ -183,6 +189,8 @@ impl Engine {
             slow_log: SlowLog::default(),
             latency: LatencyMonitor::default(),
             pause: None,
+            ending: None,
+            timer_paused: false,
             migration: None,
             policy: Policy::default(),
             eviction_pool: evict::Pool::default(),
@@ -377,6 +385,7 @@ impl Engine {
     /// Says whether a log reads the stream of effects. Those who follow read it on their own account.
     pub fn set_feed_wanted(&mut self, wanted: bool) {
         self.log_wanted = wanted;
+        self.replication.logged_id = None;
         self.settle_feed();
         self.data.feed.forget_db();
     }
@@ -391,7 +400,12 @@ impl Engine {
     pub fn fetch_frames(&mut self, spare: Vec<u8>) -> Vec<u8> {
         let frames = self.data.feed.fetch(spare);
         self.file_frames(&frames);
-        frames.into_log()
+        let mut log = frames.into_log();
+        // Nothing but the line of an orderly end names its place already.
+        if log.first().is_some_and(|&byte| byte != b'#') {
+            self.write_place(&mut log);
+        }
+        log
     }
 
     /// The offset behind the last frame.

@@ -233,6 +233,7 @@ impl Engine {
     /// written on their own, one of nothing is.
     pub(super) fn all_was_emptied(&mut self) {
         self.cancel_save();
+        self.give_up_datasets();
         if self.has_save_points() && !self.loading {
             self.outputs.push(Output::Step { client: None, step: Step::Save });
         }

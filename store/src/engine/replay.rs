@@ -40,8 +40,8 @@ pub enum ReplayFault {
 impl fmt::Display for ReplayFault {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Unknown(name) => write!(out, "unknown command '{name}'"),
-            Self::Failed { command, error } => write!(out, "'{command}' failed: {error}"),
+            Self::Unknown(name) => write!(out, "Unknown command '{name}'"),
+            Self::Failed { command, error } => write!(out, "Command '{command}' failed ({error})"),
         }
     }
 }
@@ -106,6 +106,7 @@ impl Engine {
         #[cfg(debug_assertions)]
         self.repeat_on_shadow_in(now, db, args);
         let repeated = self.run_again(now, db, command, args);
+        self.stats.by_command[command.id as usize].calls += 1;
         repeated.unwrap_or_else(|| Err("not a command of a stream".to_owned()))
     }
 

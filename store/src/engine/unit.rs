@@ -26,6 +26,7 @@ impl Engine {
         if !self.data.touched.is_empty() {
             let swept = self.data.touched.take_swept();
             let (mut touched, flushed) = self.data.touched.take();
+            self.note_own_dates(&touched);
             self.spread_touched(&touched, &flushed);
             for Swept { key, is_alive } in swept {
                 if is_alive {

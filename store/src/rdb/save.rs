@@ -2,6 +2,7 @@
 
 use super::writer::{Records, Usage, Writer};
 use crate::engine::Engine;
+use crate::replication::Place;
 
 /// What a snapshot says about itself.
 #[derive(Clone, Debug, Default)]
@@ -12,8 +13,8 @@ pub struct SnapshotHead {
     pub used_memory: usize,
     /// A log goes on behind it.
     pub is_log_base: bool,
-    /// Where the stream of effects stands: the database its reader is in, its name, and the offset.
-    pub stream: Option<(usize, String, u64)>,
+    /// The place of the history of replication that the data is at.
+    pub place: Option<Place>,
     /// It has no keys.
     pub without_keys: bool,
     /// It has no functions.
@@ -61,9 +62,9 @@ impl Engine {
         number("redis-bits", u64::from(usize::BITS));
         number("ctime", head.unix_seconds);
         number("used-mem", head.used_memory as u64);
-        if let Some((db, name, offset)) = &head.stream {
+        if let Some(Place { id, offset, db }) = &head.place {
             writer.aux("repl-stream-db", db.to_string().as_bytes());
-            writer.aux("repl-id", name.as_bytes());
+            writer.aux("repl-id", id.as_bytes());
             writer.aux("repl-offset", offset.to_string().as_bytes());
         }
         writer.aux("aof-base", if head.is_log_base { b"1" } else { b"0" });

@@ -70,6 +70,7 @@ impl Engine {
         if self.running.is_none() {
             self.serve_ack_waiters();
             self.failover_goes_on();
+            self.end_goes_on();
         }
     }
 
@@ -83,6 +84,32 @@ impl Engine {
     pub(crate) fn replicas_with_on_disk(&self, offset: u64) -> usize {
         let online = self.replication.replicas.values().filter(|replica| replica.is_online());
         online.filter(|replica| replica.synced >= offset).count()
+    }
+
+    /// Whether somebody who follows has not confirmed everything.
+    pub(crate) fn has_lagging_replicas(&self) -> bool {
+        let end = self.data.feed.replica_offset();
+        self.replication.replicas.values().any(|replica| replica.acked < end)
+    }
+
+    /// Notes who does not have everything at the end.
+    pub(crate) fn note_lagging_replicas(&self) {
+        let (end, now) = (self.data.feed.replica_offset(), self.now.mono_ms);
+        let replicas = &self.replication.replicas;
+        let lagging = replicas.iter().filter(|(_, replica)| replica.acked < end);
+        for (client, replica) in lagging.clone() {
+            let peer = self.sessions.get(client).map_or("", |session| &session.peer.addr);
+            self.note(&format!(
+                "Lagging replica {peer} reported offset {} behind master, lag={}, state={}.",
+                end - replica.acked,
+                replica.lag_seconds(now),
+                replica.state()
+            ));
+        }
+        if !replicas.is_empty() {
+            let synced = replicas.len() - lagging.count();
+            self.note(&format!("{synced} of {} replicas are in sync when shutting down.", replicas.len()));
+        }
     }
 
     /// Where the last write of a client ended: its place in the log, and its offset of replication.

@@ -50,6 +50,12 @@ impl Backlog {
         (self.start..=self.end).contains(&offset)
     }
 
+    /// Shifts all offsets: what is there comes behind so many bytes more.
+    pub(crate) fn rebase(&mut self, by: u64) {
+        self.start += by;
+        self.end += by;
+    }
+
     /// Appends bytes.
     pub(crate) fn append(&mut self, mut bytes: &[u8]) {
         self.end += bytes.len() as u64;

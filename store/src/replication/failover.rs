@@ -65,7 +65,7 @@ impl Engine {
     pub(crate) fn abort_failover(&mut self, reason: &str) -> Result<(), Fault> {
         let failover = self.replication.failover.take();
         let failover = failover.ok_or_else(|| Fault::other("No failover in progress."))?;
-        self.note(&format!("FAILOVER ends without result: {reason}"));
+        self.note(&format!("FAILOVER aborted: {reason}"));
         if failover.is_handing_over {
             self.follow_nobody();
         }
@@ -108,7 +108,9 @@ impl Engine {
         let end = self.data.feed.replica_offset();
         let late = failover.until.is_some_and(|until| until <= self.now.mono_ms);
         let meant = failover.target.as_ref().map(|(host, port)| self.replica_at(host, *port));
-        let ready = |client: ClientId| self.replication.replicas.get(&client).is_some_and(|r| r.acked >= end);
+        let ready = |client: ClientId| {
+            self.replication.replicas.get(&client).is_some_and(|r| r.is_online() && r.acked >= end)
+        };
         let chosen = match meant {
             Some(None) if !late || !failover.forced => None,
             Some(None) => None,
@@ -122,17 +124,21 @@ impl Engine {
         };
         let forced_to = failover.target.clone().filter(|_| late && failover.forced);
         match chosen.and_then(address).or(forced_to) {
-            Some((host, port)) => self.hand_over(&host, port),
+            Some((host, port)) => self.hand_over(&host, port, late),
             None if late => {
                 // It cannot fail: a failover is going on.
-                self.abort_failover("the time is over").ok();
+                self.abort_failover("Replica never caught up before timeout").ok();
             }
             None => {}
         }
     }
 
-    fn hand_over(&mut self, host: &str, port: u16) {
-        self.note(&format!("FAILOVER: {host}:{port} has everything and is asked to take over"));
+    fn hand_over(&mut self, host: &str, port: u16, late: bool) {
+        self.note(&if late {
+            format!("FAILOVER to {host}:{port} time out exceeded, failing over.")
+        } else {
+            format!("Failover target {host}:{port} is synced, failing over.")
+        });
         if let Some(failover) = &mut self.replication.failover {
             failover.is_handing_over = true;
         }
@@ -155,7 +161,8 @@ impl Engine {
     pub(super) fn failover_was_refused(&mut self, reason: &str) -> bool {
         let handing_over =
             self.replication.failover.as_ref().is_some_and(|failover| failover.is_handing_over);
-        handing_over && self.abort_failover(reason).is_ok()
+        handing_over
+            && self.abort_failover(&format!("Failover target rejected psync request: {reason}")).is_ok()
     }
 
     /// A master asks this replica to take over; says whether it does.

@@ -40,6 +40,11 @@ impl Engine {
         self.replication.replicas.contains_key(&client)
     }
 
+    /// How many follow.
+    pub(crate) fn replicas(&self) -> usize {
+        self.replication.replicas.len()
+    }
+
     /// Whether anybody follows.
     pub fn is_followed(&self) -> bool {
         !self.replication.replicas.is_empty()
@@ -108,13 +113,27 @@ impl Engine {
         (known && !introduction.only_dataset).then_some(offset)
     }
 
+    /// A client asks for the stream from nowhere.
+    pub(crate) fn note_wrong_offset(&self, client: ClientId) {
+        let addr = self.sessions.get(&client).map_or("", |session| &session.peer.addr);
+        self.note(&format!("Replica {addr} asks for synchronization but with a wrong offset"));
+    }
+
+    /// Somebody who follows asked for something that has an answer, which would be taken for a part of the stream.
+    pub fn note_reply_to_replica(&self, client: ClientId) {
+        let Some(session) = self.sessions.get(&client) else { return };
+        let command = session.last_command.map(|command| command.full_name()).unwrap_or_default();
+        let addr = &session.peer.addr;
+        self.note(&format!("Replica generated a reply to command '{command}', disconnecting it: {addr}"));
+    }
+
     fn note_of(&mut self, client: ClientId, text: &str) {
         let addr = self.sessions.get(&client).map(|session| session.peer.addr.clone()).unwrap_or_default();
         self.note(&format!("replica {addr} {text}"));
     }
 
     /// Writes a line about replication into the log of the host.
-    pub(super) fn note(&self, text: &str) {
+    pub(crate) fn note(&self, text: &str) {
         if LogLevel::Notice >= LogLevel::named(self.config.text("loglevel")) {
             self.host.note(LogLevel::Notice, text.as_bytes());
         }
@@ -123,8 +142,7 @@ impl Engine {
     /// Begins to keep the stream, if it is not kept yet.
     pub(super) fn keep_backlog(&mut self) {
         if self.replication.backlog.is_none() {
-            // One byte that nobody ever gets, as in Redis: offset 0 is nowhere, so "from byte 1" is no whole history.
-            let offset = self.data.feed.replica_offset() + u64::from(!self.is_replica());
+            let offset = self.data.feed.replica_offset();
             self.data.feed.set_replica_offset(offset);
             self.replication.backlog = Some(Backlog::new(offset));
             if !self.is_replica() {
@@ -281,7 +299,7 @@ impl Engine {
         if due && self.is_followed() && !self.is_replica() {
             self.replication.pinged_at = now;
             // While a failover waits for them to have everything, there must be an end of everything.
-            if !self.is_failing_over() {
+            if !self.is_failing_over() && !self.is_ending() {
                 self.data.feed.effect_for_replicas(None, &[b"PING"]);
                 self.data.feed.end_unit();
             }
@@ -318,6 +336,9 @@ impl Engine {
         let silent: Vec<ClientId> =
             replicas.filter(|(_, replica)| is_silent(replica)).map(|(&client, _)| client).collect();
         for client in silent {
+            let streams = self.replication.replicas.get(&client).is_some_and(Replica::is_online);
+            let what = if streams { "streaming sync" } else { "full sync" };
+            self.note(&format!("Disconnecting timedout replica ({what})"));
             self.note_of(client, "has said nothing for repl-timeout, and is cut off");
             self.detach(client);
             self.outputs.push(Output::Close { client });

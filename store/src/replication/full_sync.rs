@@ -10,12 +10,11 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 
 use super::replica::{Replica, Stage};
+use super::resume::Place;
 use crate::engine::{ClientId, Engine, Output};
 use crate::limits::{DATASET_AHEAD_MAX, DATASET_PIECES_PER_TICK, WALK_VISITS_PER_PIECE};
 use crate::rdb::{SnapshotHead, WalkId};
 
-/// How soon a dataset is tried to be begun again while another snapshot is written, in milliseconds.
-const RETRY_MS: u64 = 100;
 /// Bytes of the mark at the end.
 pub(super) const MARK: usize = 40;
 
@@ -123,7 +122,7 @@ impl Engine {
         let waiting = self.replication.replicas.values().filter(|replica| replica.stage == Stage::Waiting);
         let most = self.config.size("repl-diskless-sync-max-replicas");
         let now = self.now.mono_ms;
-        let due = if most > 0 && waiting.count() + 1 >= most { now } else { now + delay_ms };
+        let due = if most > 0 && waiting.count() >= most { now } else { now + delay_ms };
         self.replication.sync_due = Some(self.replication.sync_due.map_or(due, |known| known.min(due)));
     }
 
@@ -138,10 +137,18 @@ impl Engine {
         if self.begin_dataset(wanted) {
             self.outputs.push(Output::Fed);
         }
-        // Those who want another kind of dataset, and all if a snapshot is being written for somebody else.
+    }
+
+    /// A snapshot is written, or given up: those who wait because of it, or for another kind of dataset, are next.
+    pub(crate) fn walk_has_ended(&mut self) {
         if self.replication.replicas.values().any(|replica| replica.stage == Stage::Waiting) {
-            self.replication.sync_due = Some(self.now.mono_ms + RETRY_MS);
+            self.replication.sync_due.get_or_insert(self.now.mono_ms);
         }
+    }
+
+    /// Whether a dataset is being written.
+    pub(crate) fn writes_dataset(&self) -> bool {
+        self.replication.payloads.values().any(|payload| payload.walk.is_some())
     }
 
     /// Begins a dataset for all who want this kind of it; says whether it could.
@@ -152,11 +159,13 @@ impl Engine {
             unix_seconds: self.now.wall_ms() / 1000,
             used_memory: self.host.memory_used(),
             is_log_base: false,
-            stream: Some((0, self.replication.history.id.clone(), offset)),
+            place: Some(Place { id: self.replication.history.id.clone(), offset, db: 0 }),
             without_keys,
             without_functions,
         };
         let Ok(walk) = self.begin_walk(&head) else { return false };
+        let pid = self.host.facts().process_id;
+        self.note(&format!("Background RDB transfer started by pid {pid}"));
         // The reader of the stream knows no database yet.
         self.data.feed.forget_db();
         let mut payload = Payload { walk: Some(walk), ..Payload::default() };
@@ -201,23 +210,41 @@ impl Engine {
         })
     }
 
-    /// Whether a dataset is to be written on now.
-    pub(super) fn has_dataset_to_write(&self) -> bool {
-        self.dataset_to_write().is_some()
+    /// When a dataset is to be written on, in monotonic milliseconds.
+    pub(super) fn dataset_due(&self) -> Option<u64> {
+        self.dataset_to_write().map(|_| self.dataset_slowed_until().unwrap_or(self.now.mono_ms))
+    }
+
+    /// Until when `rdb-key-save-delay` puts off what comes next, as long as it is not taken back.
+    fn dataset_slowed_until(&self) -> Option<u64> {
+        let until = self.replication.slowed_until;
+        (until > self.now.mono_ms && self.config.integer("rdb-key-save-delay") > 0).then_some(until)
     }
 
     /// Writes some more of the dataset that is being written.
     pub(super) fn write_dataset_on(&mut self) {
+        if self.dataset_slowed_until().is_some() {
+            return;
+        }
         let mut written = false;
-        for _ in 0..DATASET_PIECES_PER_TICK {
+        let delay_us = self.config.integer("rdb-key-save-delay").max(0) as u64;
+        let (pieces, visits) =
+            if delay_us > 0 { (1, 1) } else { (DATASET_PIECES_PER_TICK, WALK_VISITS_PER_PIECE) };
+        for _ in 0..pieces {
             let Some((number, walk)) = self.dataset_to_write() else { break };
-            let piece = self.walk_on(walk, WALK_VISITS_PER_PIECE);
+            let piece = self.walk_on(walk, visits);
+            let keys = piece.as_ref().map_or(0, |piece| piece.keys);
+            self.replication.slowed_until = self.now.mono_ms + (keys * delay_us).div_ceil(1000);
             let Some(payload) = self.replication.payloads.get_mut(&number) else { break };
             match piece {
                 Some(piece) => {
                     payload.push(piece.bytes);
                     if piece.is_last {
                         payload.finish();
+                        let readers = self.readers_of(number).len();
+                        self.note(&format!(
+                            "Diskless rdb transfer, done reading from pipe, {readers} replicas still up."
+                        ));
                     }
                     written = true;
                 }
@@ -229,17 +256,31 @@ impl Engine {
         }
     }
 
+    /// Everything was emptied: what replicas would get is not worth its time, and they begin again.
+    pub(crate) fn give_up_datasets(&mut self) {
+        let payloads = self.replication.payloads.iter();
+        let walked: Vec<(u64, WalkId)> =
+            payloads.filter_map(|(&number, payload)| Some((number, payload.walk?))).collect();
+        for (number, walk) in walked {
+            self.end_walk(walk);
+            self.dataset_was_given_up(number);
+        }
+    }
+
     /// Somebody ended the snapshot that a dataset is made of: its readers have to ask again.
     fn dataset_was_given_up(&mut self, number: u64) {
-        let reads =
-            |replica: &Replica| matches!(replica.stage, Stage::Dataset { payload, .. } if payload == number);
-        let replicas = self.replication.replicas.iter();
-        let readers: Vec<ClientId> =
-            replicas.filter(|(_, replica)| reads(replica)).map(|(&client, _)| client).collect();
-        for client in readers {
+        for client in self.readers_of(number) {
             self.detach(client);
             self.outputs.push(Output::Close { client });
         }
+    }
+
+    /// Who gets a dataset.
+    fn readers_of(&self, number: u64) -> Vec<ClientId> {
+        let reads =
+            |replica: &Replica| matches!(replica.stage, Stage::Dataset { payload, .. } if payload == number);
+        let replicas = self.replication.replicas.iter();
+        replicas.filter(|(_, replica)| reads(replica)).map(|(&client, _)| client).collect()
     }
 
     /// Lets go of what nobody needs of the datasets.
@@ -255,6 +296,7 @@ impl Engine {
                 None => {
                     let payload = self.replication.payloads.remove(&number);
                     if let Some(walk) = payload.and_then(|payload| payload.walk) {
+                        self.note("Diskless rdb transfer, last replica dropped, killing fork child: the snapshot is given up");
                         self.end_walk(walk);
                     }
                 }

@@ -10,8 +10,9 @@
 //!   whole dataset, `acks` what they confirm.
 //! - `master` is what a replica knows of its master, `handshake` how it introduces itself, `transfer` how it takes the
 //!   whole dataset over, `stream` how it follows.
+//! - `own_dates` are keys that only this replica has.
 //! - `role` is going from one side to the other, `failover` doing so without losing anything, `report` what INFO and
-//!   ROLE say.
+//!   ROLE say, `resume` how a restart goes on with a history.
 //!
 //! Source of the protocol: replication.c of Redis 7.0.15, and captures of it.
 
@@ -23,8 +24,10 @@ mod full_sync;
 mod handshake;
 mod history;
 mod master;
+mod own_dates;
 mod replica;
 mod report;
+mod resume;
 mod role;
 mod stream;
 mod transfer;
@@ -38,6 +41,8 @@ pub(crate) use history::{History, new_id};
 pub use master::{LinkFault, MasterAddress};
 pub(crate) use replica::{Introduction, Replica};
 pub use report::ReplicationCounts;
+pub use resume::Place;
+pub(crate) use resume::PlaceReader;
 
 use crate::engine::ClientId;
 use acks::Marks;
@@ -59,6 +64,8 @@ pub(crate) struct Replication {
     next_payload: u64,
     /// When a dataset is to be written for those who wait for it, in monotonic milliseconds.
     sync_due: Option<u64>,
+    /// Until when the next piece of a dataset is put off, in monotonic milliseconds.
+    slowed_until: u64,
     /// Since when nobody follows, in monotonic milliseconds.
     deserted_at: Option<u64>,
     /// When replicas, master and clients that wait for either are looked after next, in monotonic milliseconds.
@@ -71,6 +78,14 @@ pub(crate) struct Replication {
     marks: Marks,
     /// Whom this server follows.
     master: Option<Master>,
+    /// The database in which the stream of the next one goes on.
+    resumed_db: usize,
+    /// The history that the log knows the name of.
+    pub(crate) logged_id: Option<String>,
+    /// Keys that clients wrote while this server follows.
+    own_dates: own_dates::OwnDates,
+    /// A client writes, although this server follows.
+    local_write: bool,
     /// The number of the last attempt to reach one.
     last_attempt: u64,
     /// The role is being handed over.
@@ -100,12 +115,17 @@ impl Replication {
             payloads: BTreeMap::new(),
             next_payload: 0,
             sync_due: None,
+            slowed_until: 0,
             deserted_at: None,
             look_at: 0,
             pinged_at: 0,
             ask: false,
             marks: Marks::default(),
             master: None,
+            own_dates: own_dates::OwnDates::default(),
+            local_write: false,
+            resumed_db: 0,
+            logged_id: None,
             last_attempt: 0,
             failover: None,
             counters: SyncCounters::default(),

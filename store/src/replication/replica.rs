@@ -81,6 +81,8 @@ impl Replica {
     pub(super) fn state(&self) -> &'static str {
         match self.stage {
             Stage::Waiting => "wait_bgsave",
+            // The words of Redis for a dataset that is sent as it is written.
+            Stage::Dataset { .. } if self.introduction.knows_mark => "wait_bgsave",
             Stage::Dataset { .. } => "send_bulk",
             Stage::Loading | Stage::Online => "online",
             Stage::Fetched => "rdb_transmitted",

@@ -30,10 +30,11 @@ impl Engine {
     pub(crate) fn follow(&mut self, host: &str, port: u16) {
         let was_master = !self.is_replica();
         // Another master of the same history goes on in the database where the last one was.
-        let db = self.replication.master.as_ref().map_or(0, |master| master.db);
+        let db = self.replication.master.as_ref().map_or(self.replication.resumed_db, |master| master.db);
         let attempt = self.end_link();
         // A stream of ours ends here; what is in it is told apart from what a master says.
         self.data.feed.forget_db();
+        self.data.feed.set_local(true);
         let now = self.now.mono_ms;
         self.replication.master = Some(Master::new(host.to_owned(), port, attempt + 1, db, now));
         if was_master {
@@ -68,12 +69,20 @@ impl Engine {
         self.replication.history.rename(id, &self.data.feed);
         self.replication.history.is_whole = true;
         self.detach_all();
+        self.forget_own_dates();
+        self.data.feed.set_local(false);
         self.data.feed.forget_db();
         self.replication.deserted_at = Some(self.now.mono_ms);
         self.pause_for_role();
-        self.note("this server is a master from now on");
+        self.note("MASTER MODE enabled: this server is a master from now on");
         self.become_head();
         self.outputs.push(Output::Link);
+    }
+
+    /// Gives the history another name, so that nobody can go on with the old one: DEBUG CHANGE-REPL-ID.
+    pub(crate) fn change_history(&mut self) {
+        self.replication.history.id = super::history::new_id(&mut self.data.rng);
+        self.replication.history.former = None;
     }
 
     /// Ends the link to the master, if there is one; returns the number of the attempt it was.
@@ -161,7 +170,7 @@ impl Engine {
             if let Some(reason) = reason {
                 self.note(&format!("the link to the master ends: {reason}"));
             } else if self.is_linked() {
-                self.note("the link to the master is lost");
+                self.note("Connection with master lost.");
             }
             self.lose_link(reason);
         }
@@ -228,8 +237,7 @@ impl Engine {
             || replication.deserted_at.is_some()
             || replication.failover.is_some();
         let look = busy.then_some(replication.look_at);
-        let dataset = self.has_dataset_to_write().then_some(self.now.mono_ms);
-        sooner(sooner(look, replication.sync_due), dataset)
+        sooner(sooner(look, replication.sync_due), self.dataset_due())
     }
 
     /// Looks after replicas, master, and those who wait for either.
@@ -266,7 +274,13 @@ impl Engine {
         let now = self.now.mono_ms;
         let silent = |master: &Master| master.is_reached && now.saturating_sub(master.heard_at) > limit_ms;
         if self.replication.master.as_ref().is_some_and(silent) {
-            self.note("the master has said nothing for repl-timeout");
+            self.note(match self.replication.master.as_ref().map(|master| &master.stage) {
+                Some(Stage::Connected) => "MASTER timeout: no data nor PING received for repl-timeout",
+                Some(Stage::Transfer(_)) => {
+                    "Timeout receiving bulk data from MASTER: nothing came for repl-timeout"
+                }
+                _ => "Timeout connecting to the MASTER: it has said nothing for repl-timeout",
+            });
             self.lose_link(None);
         }
     }

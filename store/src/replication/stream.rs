@@ -3,7 +3,6 @@
 //! Law: a unit is applied as a whole, and its bytes are passed on as they came; between two units nothing of a third is
 //! visible. What the master says happened: no gate refuses it, no key expires on its own.
 
-use super::history::History;
 use super::master::{LinkFault, Stage};
 use super::transfer::write_ack;
 use crate::engine::{Engine, LogLevel, Scope};
@@ -41,6 +40,13 @@ impl Engine {
         master.heard_at = now.mono_ms;
         master.input.extend_from_slice(bytes);
         self.replication.counters.input += bytes.len() as u64;
+        let heard = self.understand_master();
+        // A role that changed on the way left effects.
+        self.end_unit();
+        heard
+    }
+
+    fn understand_master(&mut self) -> Result<(), LinkFault> {
         self.shake_hands()?;
         self.take_dataset()?;
         self.follow_stream()
@@ -56,7 +62,7 @@ impl Engine {
             self.detach_all();
         }
         self.keep_backlog();
-        self.note("the master goes on where we were");
+        self.note("Successful partial resynchronization with master.");
         self.become_connected();
         Ok(())
     }
@@ -164,8 +170,10 @@ impl Engine {
     /// A command of the master cannot be repeated here: from here on the data differs.
     fn note_divergence(&mut self, args: &[&[u8]], reason: &str) {
         let name = String::from_utf8_lossy(args.first().copied().unwrap_or_default()).into_owned();
-        let text =
-            format!("'{name}' of the master cannot be repeated: {reason}; the data here differs from now on");
+        let text = format!(
+            "== CRITICAL == This replica is sending an error to its master: '{reason}' after processing the command \
+                '{name}': the data here differs from now on"
+        );
         self.host.note(LogLevel::Warning, text.as_bytes());
         self.stats.unexpected_errors += 1;
     }
@@ -178,20 +186,6 @@ impl Engine {
         if let Some(master) = self.replication.master.as_mut().filter(|master| master.is_connected()) {
             write_ack(&mut master.output, offset, synced);
             master.told_at = now;
-        }
-    }
-
-    /// Takes up a history after a restart: the data is as old as this offset of it.
-    pub fn resume_history(&mut self, id: &str, offset: u64, db: usize) {
-        if !super::history::is_id(id) {
-            return;
-        }
-        self.replication.history = History { id: id.to_owned(), former: None, is_whole: true };
-        self.data.feed.set_replica_offset(offset);
-        self.replication.backlog = Some(super::backlog::Backlog::new(offset));
-        self.settle_feed();
-        if let Some(master) = &mut self.replication.master {
-            master.db = db;
         }
     }
 }

@@ -49,9 +49,9 @@ impl Transfer {
         let options = LoadOptions { keep_expired: true, replace: false, stated };
         let loader = Some(SnapshotLoader::new(engine, options));
         engine.note(if aside.is_some() {
-            "the master sends everything; the old data is served meanwhile"
+            "MASTER <-> REPLICA sync: Loading DB in memory; the old data is served meanwhile"
         } else {
-            "the master sends everything; the old data is gone"
+            "MASTER <-> REPLICA sync: Loading DB in memory; the old data is gone"
         });
         Self { framing, loader, loaded: None, tail: Vec::new(), seen: 0, begins, aside }
     }
@@ -179,9 +179,10 @@ impl Engine {
         self.data.feed.set_replica_offset(offset);
         self.replication.backlog = Some(Backlog::new(offset));
         self.replication.marks.clear();
+        self.forget_own_dates();
         self.settle_feed();
         let db = loaded.fact("repl-stream-db").and_then(|db| db.parse().ok()).unwrap_or(0);
-        self.note(&format!("the dataset of the master is whole: {} keys", loaded.keys));
+        self.note(&format!("MASTER <-> REPLICA sync: Finished with success, {} keys", loaded.keys));
         if let Some(master) = &mut self.replication.master {
             master.db = db;
             master.parsed = Default::default();
@@ -234,12 +235,23 @@ impl Engine {
 
     /// Forgets what came of a dataset that will not become whole.
     pub(super) fn give_up_transfer(&mut self, replaces: bool) {
+        self.note("MASTER <-> REPLICA sync: Internal error in RDB: it ended before it was whole");
         if replaces {
             self.empty_for_load(self.log_wanted);
             self.loading = false;
             self.end_unit();
-            self.note("what came of the dataset is gone, as it will not become whole");
         }
+    }
+
+    /// Whether the dataset of a master comes in.
+    pub(crate) fn takes_dataset_over(&self) -> bool {
+        self.replication.master.as_ref().is_some_and(super::master::Master::is_taking_over)
+    }
+
+    /// Whether a dataset grows beside the old data, which is served meanwhile.
+    pub(crate) fn loads_aside(&self) -> bool {
+        let stage = self.replication.master.as_ref().map(|master| &master.stage);
+        matches!(stage, Some(Stage::Transfer(transfer)) if !transfer.replaces())
     }
 
     /// Tells the master that the dataset is being loaded, so that it goes on waiting.

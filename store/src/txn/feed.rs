@@ -24,6 +24,8 @@ pub struct Feed {
     /// Whether replicas are among those who read it.
     heard: bool,
     bytes: Vec<u8>,
+    /// What is written here is not part of the stream of replication: this server follows another.
+    local: bool,
     /// Effects are not written down for now, because a script asked for that.
     muted: bool,
     /// Bytes of the stream before those in `bytes`.
@@ -113,6 +115,11 @@ impl Feed {
         self.heard = heard;
     }
 
+    /// Says whether what is written here is for the log alone, because replicas get what a master says.
+    pub(crate) fn set_local(&mut self, local: bool) {
+        self.local = local;
+    }
+
     /// Whether anybody reads the stream.
     pub fn is_wanted(&self) -> bool {
         self.wanted
@@ -121,6 +128,11 @@ impl Feed {
     /// Makes the next effect name its database, because a new reader does not know it.
     pub fn forget_db(&mut self) {
         self.db = None;
+    }
+
+    /// The database that the reader of the stream is in, if it knows one.
+    pub(crate) fn db(&self) -> Option<usize> {
+        self.db
     }
 
     /// The offset behind the last byte.
@@ -157,9 +169,20 @@ impl Feed {
         }
     }
 
+    /// Adds a line that is no command, which only the log gets, behind the last unit.
+    pub(crate) fn line_for_log(&mut self, line: &[u8]) {
+        debug_assert_eq!(self.unit.effects, 0, "lines stand between units");
+        if self.wanted && !line.is_empty() {
+            let start = self.bytes.len();
+            self.bytes.extend_from_slice(line);
+            self.apart.push(Apart { range: start..self.bytes.len(), only: Only::Log });
+            self.begin_unit();
+        }
+    }
+
     /// Adds a command that only replicas have to hear to the unit that is going on.
     pub(crate) fn effect_for_replicas(&mut self, db: Option<usize>, args: &[&[u8]]) {
-        if !self.wanted || !self.heard || self.muted {
+        if !self.wanted || !self.heard || self.muted || self.local {
             return;
         }
         if let Some(db) = db {
@@ -288,6 +311,10 @@ impl Feed {
         };
         if let Some(only) = wrapped {
             self.wrap_unit(start + lead, apart, only);
+        }
+        if self.local && effects > 0 {
+            self.apart.truncate(apart);
+            self.apart.push(Apart { range: start..self.bytes.len(), only: Only::Log });
         }
         self.begin_unit();
         effects > 0

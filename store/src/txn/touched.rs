@@ -18,6 +18,8 @@ pub(crate) struct Touched {
     all: bool,
     /// Note every key, because a checker wants it.
     checked: bool,
+    /// Note every key, because a client writes at a replica.
+    local: bool,
     keys: Vec<DbKey>,
     /// Keys that changed with their whole database.
     swept: Vec<Swept>,
@@ -49,6 +51,7 @@ impl Touched {
             wanted_len: 0,
             all: false,
             checked: false,
+            local: false,
             keys: Vec::new(),
             swept: Vec::new(),
             flushed: Vec::new(),
@@ -64,6 +67,11 @@ impl Touched {
     /// Somebody wants every key, or nobody does any more.
     pub(crate) fn note_all(&mut self, all: bool) {
         self.all = all;
+    }
+
+    /// A client writes at a replica, which wants every key, or does not any more.
+    pub(crate) fn note_all_of_local_write(&mut self, all: bool) {
+        self.local = all;
     }
 
     /// Notes every key, for ever: a checker wants it.
@@ -98,8 +106,10 @@ impl Touched {
     /// Notes that a key changed.
     #[inline]
     pub(crate) fn touch(&mut self, db: usize, key: &[u8]) {
-        let of_interest =
-            self.all || self.checked || (self.wanted_len > 0 && self.wanted[db].contains_key(key));
+        let of_interest = self.all
+            || self.checked
+            || self.local
+            || (self.wanted_len > 0 && self.wanted[db].contains_key(key));
         if of_interest {
             self.keys.push((db, key.into()));
         }

@@ -115,6 +115,13 @@ impl Txn<'_> {
         self.event(key, EventClass::Expired, "expired");
     }
 
+    /// Lets a key disappear if this is its date.
+    pub(crate) fn expire_if_dated(&mut self, key: &[u8], date: u64) {
+        if self.raw_entry(key).and_then(|entry| entry.expires_at()) == Some(date) {
+            self.expire(key);
+        }
+    }
+
     /// Lets a key disappear to make room.
     pub(crate) fn evict(&mut self, key: &[u8]) {
         if self.take(key).is_none() {
