@@ -4,6 +4,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
+use pbj_tests::sim::fleet::FleetTally;
 use pbj_tests::sim::run::{collect_panics, play};
 
 /// Plays seeds of the simulator.
@@ -34,12 +35,14 @@ fn main() -> ExitCode {
     let (first, end) = arguments.seed.map_or(arguments.seeds, |seed| (seed, seed + 1));
     collect_panics();
     let (mut failures, mut requests, mut starts, mut losses) = (0, 0, 0, 0);
+    let mut fleet = FleetTally::default();
     for seed in first..end {
         match play(seed, arguments.steps) {
             Ok(tally) => {
                 requests += tally.requests;
                 starts += tally.starts;
                 losses += tally.losses;
+                fleet += tally.fleet;
             }
             Err(failure) => {
                 eprintln!("{failure}\n");
@@ -53,5 +56,6 @@ fn main() -> ExitCode {
     println!(
         "seeds {first}..{end}: {failures} failed; {requests} requests, {starts} starts, {losses} crashes with losses"
     );
+    println!("fleets: {fleet}");
     if failures == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
