@@ -1,8 +1,8 @@
 //! From a configuration to a running daemon, and back to nothing.
 //!
 //! Order of start: folder, listeners, log, engine, threads, load. Clients are accepted while that is going on, unless
-//! it is a short one, and are answered with LOADING, so that nobody ever sees a refused connection. Order of end: no new
-//! connections, no new requests, the rest of the log written and synced.
+//! it is a short one, and are answered with LOADING, so that nobody ever sees a refused connection. Order of end: no
+//! new connections, no new requests, the rest of the log written and synced.
 
 use std::fmt;
 use std::net::{SocketAddr, TcpListener};

@@ -1,7 +1,8 @@
 //! Keys as commands: the base of a log for readers that want no snapshot (`aof-use-rdb-preamble no`).
 //!
 //! Law: the commands are those of Redis 7, each of at most [`ELEMENTS_PER_COMMAND`] elements, so that any part of a
-//! value ends behind a whole command. A stream is one RESTORE: its groups and what their consumers hold have no shorter form.
+//! value ends behind a whole command. A stream is one RESTORE: its groups and what their consumers hold have no shorter
+//! form.
 
 use super::encode_huge::Progress;
 use super::{Output, dump};
