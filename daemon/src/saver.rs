@@ -381,7 +381,7 @@ impl Worker {
 }
 
 /// What the base of a log is to be.
-pub fn base_form(config: &Config) -> BaseForm {
+fn base_form(config: &Config) -> BaseForm {
     match (config.flag("aof-use-rdb-preamble"), config.flag("aof-checksums")) {
         (true, _) => BaseForm::Snapshot,
         (false, true) => BaseForm::SealedCommands,

@@ -203,7 +203,7 @@ fn a_base_may_be_commands() {
     let daemon = Daemon::start(folder.path(), &directives);
     assert_eq!(digest(&mut daemon.connect()), before);
     daemon.kill();
-    let base = folder.path().join("appendonlydir/appendonly.aof.2.base.aof");
+    let base = folder.path().join("appendonlydir/appendonly.aof.1.base.aof");
     let mut content = fs::read(&base).unwrap();
     let at = content.windows(5).position(|bytes| bytes == b"value").unwrap();
     content[at] = b'w';

@@ -9,7 +9,6 @@ use super::read::CHUNK;
 use super::rewrite::BaseForm;
 use super::seal::Unsealed;
 use super::snapshot::SnapshotOutput;
-use crate::rdb::empty_base;
 
 /// How the files of a log are called.
 #[derive(Clone, Debug)]
@@ -64,7 +63,7 @@ pub struct LogFiles {
 
 impl LogFiles {
     /// Finds the log of a data folder, or makes a new one; [`Loader`] reads what is in it. A new one begins with the
-    /// snapshot of this name, if there is one, and with a base of nothing in this form if there is none.
+    /// snapshot of this name, if there is one.
     ///
     /// # Errors
     /// The storage fails, or what is there cannot be a log.
@@ -72,11 +71,10 @@ impl LogFiles {
         disk: &mut dyn Disk,
         names: &LogNames,
         snapshot: &str,
-        form: BaseForm,
     ) -> Result<(Self, Log, Loader), LoadFault> {
         let manifest = match Self::read(disk, names)? {
             Some(manifest) => manifest,
-            None => Self::begin(disk, names, snapshot, form)?,
+            None => Self::begin(disk, names, snapshot)?,
         };
         Self::fetch_old(disk, names, &manifest)?;
         let loader = Loader::new(disk, names, &manifest)?;
@@ -143,12 +141,7 @@ impl LogFiles {
     }
 
     /// A manifest for a log that is not there yet: nothing is in it, or what was there before logs had one.
-    fn begin(
-        disk: &mut dyn Disk,
-        names: &LogNames,
-        snapshot: &str,
-        form: BaseForm,
-    ) -> Result<Manifest, LoadFault> {
+    fn begin(disk: &mut dyn Disk, names: &LogNames, snapshot: &str) -> Result<Manifest, LoadFault> {
         disk.create_folder(&names.folder)?;
         disk.sync_folder("")?;
         let mut manifest = Manifest::default();
@@ -163,15 +156,6 @@ impl LogFiles {
                 ManifestFile { name: names.base(1, BaseForm::Snapshot), sequence: 1, kind: FileKind::Base };
             let output = SnapshotOutput::create(disk, &names.folder, &base.name, "temp-")?;
             copy(disk, snapshot, output)?;
-            manifest.files.push(base);
-        } else {
-            // As Redis does, whose users look for one.
-            let base = ManifestFile { name: names.base(1, form), sequence: 1, kind: FileKind::Base };
-            let mut output = SnapshotOutput::create(disk, &names.folder, &base.name, "temp-")?;
-            if form == BaseForm::Snapshot {
-                output.append(disk, &empty_base())?;
-            }
-            output.finish(disk)?;
             manifest.files.push(base);
         }
         Ok(manifest)
