@@ -159,12 +159,13 @@ class Session:
         found = 0
         for _, key in self.differing():
             found += 1
-            encodings = self.call(b"OBJECT", b"ENCODING", key)
+            if self.call(b"OBJECT", b"ENCODING", key) != [("$", b"skiplist"), ("$", b"listpack")]:
+                return False
             scores = [
                 {member[1]: score[1] for member, score in zip(flat[::2], flat[1::2])}
                 for flat in (self.flat_range(client, key) for client in self.clients)
             ]
-            if encodings != [("$", b"skiplist"), ("$", b"listpack")] or not are_twins(*scores):
+            if not are_twins(*scores):
                 return False
         return found > 0
 
