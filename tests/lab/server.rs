@@ -11,7 +11,7 @@ use pbj_queue::Queues;
 use pbj_store::DatasetDigest;
 use pbj_store::config::Config;
 use pbj_store::durable::{Cut, LoadFault, Log, LogFiles, LogNames, Pace, SyncPolicy, Syncer};
-use pbj_store::engine::{ClientId, Engine, EngineOptions, NoHost, Output, Peer, Requests, Step};
+use pbj_store::engine::{ClientId, Engine, EngineOptions, NoHost, Output, Peer, Place, Requests, Step};
 use pbj_store::resp::request::{Batch, Parser, RequestLimits};
 use pbj_store::time::Now;
 
@@ -32,11 +32,22 @@ pub struct ServerOptions {
     pub boot: String,
     /// Check every effect on a second engine, in builds that can.
     pub check_effects: bool,
+    /// Whom it follows.
+    pub master: Option<(String, u16)>,
+    /// Further directives and their values.
+    pub directives: Vec<(String, String)>,
 }
 
 impl Default for ServerOptions {
     fn default() -> Self {
-        Self { seed: 1, policy: SyncPolicy::EverySecond, boot: "boot-1".to_owned(), check_effects: false }
+        Self {
+            seed: 1,
+            policy: SyncPolicy::EverySecond,
+            boot: "boot-1".to_owned(),
+            check_effects: false,
+            master: None,
+            directives: Vec::new(),
+        }
     }
 }
 
@@ -89,6 +100,8 @@ pub struct Server {
     pub engine: Engine,
     /// What the load came to: the fingerprint of what was read, and what was cut off.
     pub loaded: (DatasetDigest, Option<Cut>),
+    /// The place of which history that was.
+    pub loaded_at: Option<Place>,
     disk: FaultyDisk,
     log: Log,
     files: LogFiles,
@@ -126,11 +139,15 @@ impl Server {
         log.was_loaded(&report);
         let syncer = log.syncer(&mut disk)?;
         let loaded = (engine.digest(), report.cut);
+        let loaded_at = report.place;
         engine.set_feed_wanted(true);
+        engine.resume(loaded_at.clone());
+        engine.follow_configured();
         engine.loaded(now);
         let mut server = Self {
             engine,
             loaded,
+            loaded_at,
             disk,
             log,
             files,
@@ -191,6 +208,16 @@ impl Server {
         self.hold(&answer.woken);
         self.submit();
         answer
+    }
+
+    /// Something was done with the engine itself: what came of it goes where it belongs. Returns replies to those who
+    /// waited.
+    pub fn settle(&mut self) -> Vec<(ClientId, Vec<u8>)> {
+        let mut answer = Answer::default();
+        self.deliver_outputs(&mut answer);
+        self.hold(&answer.woken);
+        self.submit();
+        answer.woken
     }
 
     fn hold(&mut self, woken: &[(ClientId, Vec<u8>)]) {
@@ -513,6 +540,12 @@ pub fn engine(now: Now, options: &ServerOptions) -> Engine {
     };
     for (name, value) in [("appendfsync", policy), ("enable-debug-command", "yes")] {
         config.set(name, &[value]).expect("directives of ours");
+    }
+    for (name, value) in &options.directives {
+        config.set(name, &[value]).expect("directives that there are");
+    }
+    if let Some((host, port)) = &options.master {
+        config.set("replicaof", &[host, &port.to_string()]).expect("a master");
     }
     Engine::new(EngineOptions {
         config,

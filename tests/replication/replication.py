@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-"""Replication between redis-server 7.0.15 and pbjd in every pairing, and in chains of three.
+"""Replication between redis-server 7.0.15, Valkey 8 and pbjd in every pairing, and in chains of three.
 
-    replication.py --pbjd target/debug/pbjd [--redis redis-server] [--seed N] [--churn SECONDS] [--part pairs|chains|files|restarts]
+    replication.py --pbjd target/debug/pbjd [--redis redis-server] [--seed N] [--churn SECONDS] [--part pairs|chains|files|restarts|valkey]
 
 Every pairing: values of all types and encodings, streams with groups, functions, dates; then a writer, while the link is
 cut again and again. At the end both have the same offset and the same DEBUG DIGEST, and there was one full sync. Then the
-replica is made the master and the former master follows it, from where it was. Restarts: see restarts.py.
+replica is made the master and the former master follows it, from where it was. Restarts: see restarts.py. Where Valkey 8 cannot be had (valkey.py), its
+part is left out, with the reason.
 
 Exit status: 0 when all is well, 1 when something is not, 2 when a server cannot be had.
 """
@@ -26,14 +27,16 @@ sys.path[:0] = [str(HERE.parent / "differential"), str(HERE.parent / "snapshots"
 import churn  # noqa: E402
 import peers  # noqa: E402
 import restarts  # noqa: E402
+import valkey  # noqa: E402
 from proxy import Proxy  # noqa: E402
 from wire import Client  # noqa: E402
 
-PARTS = ["pairs", "chains", "files", "restarts"]
+PARTS = ["pairs", "chains", "files", "restarts", "valkey"]
 # How long anything may take that takes milliseconds on an idle machine.
 PATIENCE_S = 30
 COMMON = ["--enable-debug-command", "yes", "--enable-protected-configs", "yes", "--save", "", "--io-threads", "1"]
 OWN = {"redis": ["--repl-diskless-sync-delay", "0", "--loglevel", "notice"], "pbjd": ["--http-port", "0"]}
+OWN["valkey"] = OWN["redis"]
 
 
 class Wrong(Exception):
@@ -102,6 +105,37 @@ def is_linked(server):
     return server.facts().get("master_link_status") == "up"
 
 
+def fingerprints(servers):
+    """What is to be the same. Valkey 8 prints scores otherwise in DEBUG DIGEST, so sorted sets are compared by themselves."""
+    if all(server.kind != "valkey" for server in servers):
+        return [server.ask("DEBUG", "DIGEST") for server in servers]
+    return [contents(server) for server in servers]
+
+
+def contents(server):
+    """All keys of all databases, with a fingerprint of each."""
+    found = {}
+    for db in range(16):
+        server.ask("SELECT", db)
+        for _, key in server.ask("KEYS", "*"):
+            if server.ask("TYPE", key) == b"zset":
+                words = [word for _, word in server.ask("ZRANGE", key, 0, -1, "WITHSCORES")]
+                value = sorted((word, float(score)) for word, score in zip(words[::2], words[1::2]))
+            else:
+                value = server.ask("DEBUG", "DIGEST-VALUE", key)
+            found[db, key] = (value, server.ask("PEXPIRETIME", key))
+    server.ask("SELECT", 0)
+    return found
+
+
+def differing(fingerprints):
+    """What differs, short enough to be read."""
+    if not isinstance(fingerprints[0], dict):
+        return fingerprints
+    keys = {key for content in fingerprints for key in content}
+    return [(key, [content.get(key) for content in fingerprints]) for key in sorted(keys) if len({repr(content.get(key)) for content in fingerprints}) > 1][:3]
+
+
 def agree(head, followers):
     """Waits for equal offsets, and compares digests."""
     # What is past its date must be gone at the master; a replica only hides it.
@@ -114,11 +148,11 @@ def agree(head, followers):
     until("equal offsets", same_offset)
     for attempt in range(5):
         offsets = [server.facts()["master_repl_offset"] for server in [head, *followers]]
-        digests = [server.ask("DEBUG", "DIGEST") for server in [head, *followers]]
+        digests = fingerprints([head, *followers])
         again = [server.facts()["master_repl_offset"] for server in [head, *followers]]
         if offsets == again and len(set(offsets)) == 1:
-            if len(set(digests)) != 1:
-                raise Wrong(f"digests differ at offset {offsets[0]}: {digests}")
+            if any(digest != digests[0] for digest in digests):
+                raise Wrong(f"digests differ at offset {offsets[0]}: {differing(digests)}")
             return
         time.sleep(0.2)
     raise Wrong("the offsets do not rest")
@@ -262,14 +296,28 @@ def main():
     def start(kind, *more):
         return Server(kind, binaries[kind], *more)
 
-    kinds = {"r": "redis", "p": "pbjd"}
+    kinds = {"r": "redis", "p": "pbjd", "v": "valkey"}
     cases = []
+
+    def pairs(names):
+        return [(f"pair {name}", lambda name=name: pair(start, [kinds[k] for k in name], options)) for name in names]
+
+    def chains(names):
+        return [(f"chain {name}", lambda name=name: chain(start, [kinds[k] for k in name], options)) for name in names]
+
     for part in options.part or PARTS:
         if part == "pairs":
-            cases += [(f"pair {name}", lambda name=name: pair(start, [kinds[k] for k in name], options)) for name in ("pr", "rp", "pp")]
+            cases += pairs(["pr", "rp", "pp"])
         elif part == "chains":
-            names = ("ppp", "rpr", "prp", "rpp")
-            cases += [(f"chain {name}", lambda name=name: chain(start, [kinds[k] for k in name], options)) for name in names]
+            cases += chains(["ppp", "rpr", "prp", "rpp"])
+        elif part == "valkey":
+            try:
+                binaries["valkey"] = valkey.find()
+            except OSError as reason:
+                print(f"valkey: left out: {reason}", flush=True)
+                continue
+            # A redis-server 7.0 cannot read what Valkey 8 sends; with pbjd in between it can follow.
+            cases += pairs(["pv", "vp"]) + chains(["vpr", "rpv", "pvp"])
         elif part == "restarts":
             lab = Lab(start)
             for names, who, how in restarts.CASES:

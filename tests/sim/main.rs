@@ -4,6 +4,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
+use pbj_tests::sim::fleet::FleetTally;
 use pbj_tests::sim::run::{collect_panics, play};
 
 /// Plays seeds of the simulator.
@@ -34,6 +35,7 @@ fn main() -> ExitCode {
     let (first, end) = arguments.seed.map_or(arguments.seeds, |seed| (seed, seed + 1));
     collect_panics();
     let (mut failures, mut requests, mut starts, mut losses, mut heals) = (0, 0, 0, 0, 0);
+    let mut fleet = FleetTally::default();
     for seed in first..end {
         match play(seed, arguments.steps) {
             Ok(tally) => {
@@ -41,6 +43,7 @@ fn main() -> ExitCode {
                 starts += tally.starts;
                 losses += tally.losses;
                 heals += tally.heals;
+                fleet += tally.fleet;
             }
             Err(failure) => {
                 eprintln!("{failure}\n");
@@ -55,5 +58,6 @@ fn main() -> ExitCode {
         "seeds {first}..{end}: {failures} failed; {requests} requests, {starts} starts, {losses} crashes with losses, \
          {heals} logs healed"
     );
+    println!("fleets: {fleet}");
     if failures == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

@@ -3,8 +3,12 @@
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use super::fleet::{Fleet, FleetTally};
 use super::trace;
 use super::world::{Tally, World};
+
+/// Every so many-th seed is one of a fleet.
+const FLEET_SHARE: u64 = 8;
 
 /// A seed that came to a bad end.
 #[derive(Clone, Debug)]
@@ -51,16 +55,32 @@ pub fn collect_panics() {
 /// # Errors
 /// Something happened that must not.
 pub fn play(seed: u64, steps: u32) -> Result<Tally, Box<Failure>> {
-    trace::clear();
-    PLAYING.set(true);
-    let played = catch_unwind(AssertUnwindSafe(|| {
+    guarded(seed, steps, || {
+        if seed % FLEET_SHARE == FLEET_SHARE - 1 {
+            return Tally { fleet: play_fleet(seed, steps), ..Tally::default() };
+        }
         let mut world = World::new(seed);
         for _ in 0..steps {
             step(&mut world);
         }
         finish(&mut world);
         world.tally
-    }));
+    })
+}
+
+fn play_fleet(seed: u64, steps: u32) -> FleetTally {
+    let mut fleet = Fleet::new(seed);
+    for _ in 0..steps {
+        fleet.step();
+    }
+    fleet.finish();
+    fleet.tally
+}
+
+fn guarded(seed: u64, steps: u32, act: impl FnOnce() -> Tally) -> Result<Tally, Box<Failure>> {
+    trace::clear();
+    PLAYING.set(true);
+    let played = catch_unwind(AssertUnwindSafe(act));
     PLAYING.set(false);
     played.map_err(|_| {
         let reason = REASON.take().unwrap_or_else(|| "no reason".to_owned());

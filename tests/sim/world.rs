@@ -15,6 +15,7 @@ use pbj_store::resp::value::Value;
 use pbj_store::time::Now;
 
 use super::actor::{Actor, Manner, Sight, Words};
+use super::fleet::FleetTally;
 use super::model::{Event, Model, Moment, Verdict};
 use super::trace;
 use super::weather::Weather;
@@ -108,6 +109,8 @@ pub struct Tally {
     pub heals: u64,
     /// Deliveries of jobs.
     pub deliveries: u64,
+    /// What happened in fleets.
+    pub fleet: FleetTally,
 }
 
 fn guests() -> Vec<Guest> {

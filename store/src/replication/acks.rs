@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 
-use super::replica::Stage;
+use super::replica::{Replica, Stage};
 use crate::engine::{ClientId, Engine, Output};
 
 /// Places in the log whose offsets are known and that are not synced yet.
@@ -74,16 +74,30 @@ impl Engine {
         }
     }
 
+    /// Replicas that get the stream, each once: one that came back while its former connection has not been noticed to
+    /// be dead has two, and the former one has said nothing since.
+    fn online_replicas(&self) -> impl Iterator<Item = &Replica> {
+        let address = |client: &ClientId, replica: &Replica| {
+            let peer = self.sessions.get(client).map_or("", |session| &session.peer.addr);
+            (replica.address(peer), replica.introduction.port)
+        };
+        let replaced = move |client: &ClientId, replica: &Replica| {
+            let came_later = |other: &Replica| other.attached_at > replica.heard_at;
+            let mut later = self.replication.replicas.iter().filter(|(_, other)| came_later(other));
+            later.any(|(other, newer)| address(other, newer) == address(client, replica))
+        };
+        let online = self.replication.replicas.iter().filter(|(_, replica)| replica.is_online());
+        online.filter(move |(client, replica)| !replaced(client, replica)).map(|(_, replica)| replica)
+    }
+
     /// How many replicas have everything up to this offset.
     pub(crate) fn replicas_with(&self, offset: u64) -> usize {
-        let online = self.replication.replicas.values().filter(|replica| replica.is_online());
-        online.filter(|replica| replica.acked >= offset).count()
+        self.online_replicas().filter(|replica| replica.acked >= offset).count()
     }
 
     /// How many replicas have everything up to this offset on their disks.
     pub(crate) fn replicas_with_on_disk(&self, offset: u64) -> usize {
-        let online = self.replication.replicas.values().filter(|replica| replica.is_online());
-        online.filter(|replica| replica.synced >= offset).count()
+        self.online_replicas().filter(|replica| replica.synced >= offset).count()
     }
 
     /// Whether somebody who follows has not confirmed everything.

@@ -266,6 +266,18 @@ impl Engine {
             self.replication.deserted_at = Some(self.now.mono_ms);
         }
         self.drop_payloads();
+        self.trim_backlog();
+    }
+
+    /// Lets go of what of the stream nobody needs any more.
+    fn trim_backlog(&mut self) {
+        let size = (self.config.integer("repl-backlog-size") as u64).max(BACKLOG_MIN);
+        let reads = |replica: &&Replica| !matches!(replica.stage, Stage::Fetched | Stage::Waiting);
+        let next = self.replication.replicas.values().filter(reads).map(|replica| replica.next).min();
+        if let Some(backlog) = &mut self.replication.backlog {
+            let oldest = backlog.end().saturating_sub(size);
+            backlog.trim(next.map_or(oldest, |next| next.min(oldest)));
+        }
     }
 
     /// Cuts off all who follow: they have to ask again.

@@ -51,7 +51,9 @@ pub(crate) struct Replica {
     pub(super) acked: u64,
     /// What it said is safe on its disk.
     pub(super) synced: u64,
-    /// When it said so, in monotonic milliseconds.
+    /// When it came, in monotonic milliseconds.
+    pub(super) attached_at: u64,
+    /// When it said something, in monotonic milliseconds.
     pub(super) heard_at: u64,
     /// Since when more waits for it than the soft limit allows.
     pub(super) above_soft_since: Option<u64>,
@@ -67,6 +69,7 @@ impl Replica {
             next,
             acked: 0,
             synced: 0,
+            attached_at: now_ms,
             heard_at: now_ms,
             above_soft_since: None,
         }

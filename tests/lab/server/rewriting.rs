@@ -99,7 +99,7 @@ impl Server {
     /// The instant of a rewrite: what comes after it goes to the next increment.
     fn instant(&mut self, number: u64, rewrite: Rewrite) -> Result<(), std::io::Error> {
         assert!(self.engine.run_begins(number), "nobody gives a rewrite up");
-        let head = SnapshotHead { is_log_base: true, ..SnapshotHead::default() };
+        let head = SnapshotHead { is_log_base: true, place: self.engine.place(), ..SnapshotHead::default() };
         let walk = self.engine.begin_walk(&head).expect("nobody else walks");
         self.submit();
         let increment = rewrite.increment().to_owned();
