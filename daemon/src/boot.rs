@@ -1,6 +1,6 @@
 //! From a configuration to a running daemon, and back to nothing.
 //!
-//! Order of start: folder, log, engine, listeners, threads, load. Clients are accepted before the load begins and are
+//! Order of start: folder, listeners, log, engine, threads, load. Clients are accepted before the load begins and are
 //! answered with LOADING, so that nobody ever sees a refused connection. Order of end: no new connections, no new
 //! requests, the rest of the log written and synced.
 
@@ -153,17 +153,19 @@ impl Daemon {
             options;
         on_status("Opening the data folder");
         let folder = PathBuf::from(config.text("dir"));
-        let lock = FolderLock::take(&folder).map_err(StartFault::Folder)?;
+        let lock = FolderLock::take_soon(&folder).map_err(StartFault::Folder)?;
         let names = log_names(&config);
         let saver = Arc::new(Saver::default());
         let (log, log_threads) = start_log(&config, &saver).map_err(StartFault::Threads)?;
-        let (files, loader) = open_log(&config, &folder, &names, &log)?.unzip();
         let stop = CancellationToken::new();
         let (mut doors, opened) = Doors::new(stop.clone());
         let (clients, web) = sort_out(sockets);
         doors.adopt(clients).map_err(StartFault::Listen)?;
         doors.open_configured(&config).map_err(StartFault::Listen)?;
         let web = http::bind(&config, web).map_err(StartFault::Listen)?;
+        // These words are waited for by Redis's own suite before it connects.
+        tracing::info!("Server initialized, PID: {}", std::process::id());
+        let (files, loader) = open_log(&config, &folder, &names, &log)?.unzip();
         let traffic = Arc::new(Traffic::default());
         let tcp_port = doors.addresses().first().map_or(0, SocketAddr::port);
         let file = config_file.as_ref().map(|path| path.display().to_string()).unwrap_or_default();
@@ -274,9 +276,14 @@ fn log_names(config: &Config) -> LogNames {
 /// Starts the threads of the log, which is closed.
 fn start_log(config: &Config, saver: &Arc<Saver>) -> std::io::Result<(Arc<LogDoor>, LogThreads)> {
     let policy = SyncPolicy::named(config.text("appendfsync"));
-    let saver = Arc::clone(saver);
-    let growth = Growth::new(GrowthLimit::of(config), Box::new(move || saver.ask(Job::Grown)));
-    LogDoor::start(policy, growth)
+    let ask = |job: Job| {
+        let saver = Arc::clone(saver);
+        Box::new(move || saver.ask(job))
+    };
+    let growth = Growth::new(GrowthLimit::of(config), ask(Job::Grown));
+    let (door, threads) = LogDoor::start(policy, growth, ask(Job::Heal))?;
+    door.set_stamped(config.flag("aof-timestamp-enabled"));
+    Ok((door, threads))
 }
 
 /// Opens the log, if it is on.
@@ -399,9 +406,14 @@ impl Loading<'_> {
         let Some(mut input) = opened.map_err(|error| StartFault::Load(error.into()))? else {
             return Ok(None);
         };
-        let (snapshot, _) = self.repeat("snapshot", |engine| {
+        let loaded = self.repeat("snapshot", |engine| {
             let loaded = input.step(&mut disk, engine, Clock.now())?;
             Ok((loaded, input.progress()))
+        });
+        let (snapshot, _) = loaded.inspect_err(|fault| {
+            if matches!(fault, StartFault::Load(_)) {
+                tracing::error!("Terminating server after rdb file reading failure.");
+            }
         })?;
         note_snapshot(&snapshot);
         let ms = Clock.now().mono_ms - began;
@@ -459,8 +471,9 @@ fn note_load(report: &LoadReport, ms: u64) {
 
 fn note_snapshot(snapshot: &LoadedSnapshot) {
     for key in &snapshot.empty {
+        // In the words of Redis, whose suite counts them.
         tracing::warn!(
-            "the snapshot has a key with nothing in it, which is left out: '{}'",
+            "the snapshot has a key with nothing in it, skipping empty key: {}",
             key.escape_ascii()
         );
     }
@@ -504,10 +517,9 @@ fn become_ready(shared: &Arc<Shared>, place: Option<Place>) {
         }
     });
     let weak = Arc::downgrade(shared);
-    shared.log.on_failure(move |reason| {
+    shared.log.on_news(move || {
         if let Some(shared) = weak.upgrade() {
-            let text = format!("Errors writing to the AOF file: {reason}");
-            shared.lock().engine.set_broken(Some(text));
+            shared.timer.notify_one();
         }
     });
     core.engine.follow_configured();

@@ -5,9 +5,14 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use nix::fcntl::{Flock, FlockArg};
 use pbj_store::durable::{Disk, Syncer};
+
+/// How often, and after what pauses, the lock of a folder is tried that somebody has: three seconds.
+const LOCK_LOOKS: u32 = 60;
+const LOCK_PAUSE: Duration = Duration::from_millis(50);
 
 /// Files of a folder, kept open for appending.
 pub struct RealDisk {
@@ -21,6 +26,26 @@ pub struct FolderLock {
 }
 
 impl FolderLock {
+    /// Takes the right to use a folder, as [`Self::take`] does. Somebody who has it, and is about to end, is waited
+    /// for.
+    ///
+    /// # Errors
+    /// Those of [`Self::take`].
+    pub fn take_soon(folder: &Path) -> io::Result<Self> {
+        for look in 0..LOCK_LOOKS {
+            match Self::take(folder) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    if look == 0 {
+                        tracing::info!("waiting for the data folder: {error}");
+                    }
+                    std::thread::sleep(LOCK_PAUSE);
+                }
+                taken => return taken,
+            }
+        }
+        Self::take(folder)
+    }
+
     /// Takes the right to use a folder, which is made if it is not there.
     ///
     /// # Errors

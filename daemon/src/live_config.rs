@@ -44,6 +44,7 @@ pub fn connect(shared: &Arc<Shared>, doors: Arc<Mutex<Doors>>, logging: Option<L
         for name in names {
             match *name {
                 "appendfsync" => log.set_policy(SyncPolicy::named(config.text("appendfsync"))),
+                "aof-timestamp-enabled" => log.set_stamped(config.flag("aof-timestamp-enabled")),
                 "auto-aof-rewrite-percentage" | "auto-aof-rewrite-min-size" => {
                     log.growth.set_limit(GrowthLimit::of(config));
                 }

@@ -8,8 +8,13 @@
 //! - A rewrite cuts the stream: what comes behind the cut goes to the next increment, once everything before it is
 //!   synced. The thread `log` changes files; what is handed over meanwhile waits.
 //! - The door is there even if the log is off: it is closed then, and everything is as safe as it ever will be.
-//! - After the first error nothing is acknowledged any more: under `always` the process ends; otherwise the engine
-//!   refuses writes.
+//! - After an error nothing is acknowledged and the engine refuses writes, until it is mended; under `always` the
+//!   process ends. A write that failed is tried again. After a sync that failed the file is never trusted again: the
+//!   log begins anew in other files, as if it had been off, and only when they are whole is it what counts
+//!   (`heal.rs`).
+
+mod heal;
+mod threads;
 
 use std::collections::VecDeque;
 use std::io;
@@ -17,13 +22,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::thread::JoinHandle;
-use std::time::Duration;
 
-use parking_lot::{Condvar, Mutex, MutexGuard};
-use pbj_store::durable::{Disk, LoadReport, Log, Pace, SyncPolicy, Syncer};
+use parking_lot::{Condvar, Mutex};
+use pbj_store::durable::{Disk, LoadReport, Log, Pace, Stamps, SyncPolicy, Syncer};
+use pbj_store::limits::LOG_UNWRITTEN_MAX;
+use pbj_store::time::Now;
 
 use crate::clock::Clock;
-use crate::exit;
 use crate::log_growth::Growth;
 use crate::log_status::{LogStatus, SyncTimes};
 
@@ -48,6 +53,10 @@ pub struct LogDoor {
     watched: AtomicBool,
     always: AtomicBool,
     open: AtomicBool,
+    /// It is other with the log than the engine was told.
+    news: AtomicBool,
+    /// Asks for a rewrite that heals; must not wait for anything.
+    heal: Box<dyn Fn() + Send + Sync>,
     /// How large it is, and whether it is too large.
     pub growth: Growth,
 }
@@ -68,16 +77,38 @@ struct State {
     /// Syncs the file; absent while the thread `log-sync` does so.
     syncer: Option<Box<dyn Syncer>>,
     cut: Option<Cut>,
+    /// What the log says about time, if it is to (`aof-timestamp-enabled`).
+    stamps: Option<Stamps>,
     /// Everything is to be written and synced, and the file to be closed.
     closing: bool,
     spare: Vec<Vec<u8>>,
     waiting: VecDeque<(u64, Waker)>,
     stopping: bool,
+    health: Health,
+    /// Why writes are refused.
     failure: Option<String>,
+    /// Which file this is: what was begun with another one is of no interest when it ends.
+    epoch: u64,
+    /// When a rewrite that heals is asked for, and how long after that the next one.
+    heal_at_ms: Option<u64>,
+    heal_pause_ms: u64,
     delayed_syncs: u64,
     sync_times: SyncTimes,
-    on_failure: Option<Box<dyn FnOnce(String) + Send>>,
+    on_news: Option<Box<dyn Fn() + Send>>,
     on_sync: Option<Box<dyn Fn() + Send>>,
+}
+
+/// How it is with the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Health {
+    /// Nothing has failed.
+    Sound,
+    /// A write has failed, and is tried again.
+    Stalled,
+    /// The file cannot be trusted: it has no file.
+    Lost,
+    /// It has begun anew, but does not count yet.
+    Proving,
 }
 
 /// A log and the disk it is on.
@@ -93,11 +124,15 @@ pub struct LogThreads {
 }
 
 impl LogDoor {
-    /// Starts the threads of a log that is closed.
+    /// Starts the threads of a log that is closed; `heal` asks for a rewrite.
     ///
     /// # Errors
     /// The threads cannot be had.
-    pub fn start(policy: SyncPolicy, growth: Growth) -> io::Result<(Arc<Self>, LogThreads)> {
+    pub fn start(
+        policy: SyncPolicy,
+        growth: Growth,
+        heal: Box<dyn Fn() + Send + Sync>,
+    ) -> io::Result<(Arc<Self>, LogThreads)> {
         let door = Arc::new(Self {
             state: Mutex::new(State {
                 pace: Pace::new(policy),
@@ -105,14 +140,19 @@ impl LogDoor {
                 file: None,
                 syncer: None,
                 cut: None,
+                stamps: None,
                 closing: false,
                 spare: Vec::new(),
                 waiting: VecDeque::new(),
                 stopping: false,
+                health: Health::Sound,
                 failure: None,
+                epoch: 0,
+                heal_at_ms: None,
+                heal_pause_ms: heal::PAUSE_FIRST_MS,
                 delayed_syncs: 0,
                 sync_times: SyncTimes::default(),
-                on_failure: None,
+                on_news: None,
                 on_sync: None,
             }),
             work: Condvar::new(),
@@ -123,6 +163,8 @@ impl LogDoor {
             watched: AtomicBool::new(false),
             always: AtomicBool::new(false),
             open: AtomicBool::new(false),
+            news: AtomicBool::new(false),
+            heal,
             growth,
         });
         let writing = Arc::clone(&door);
@@ -142,14 +184,17 @@ impl LogDoor {
     pub fn open(&self, mut disk: Box<dyn Disk>, log: Log, offset: u64) -> io::Result<()> {
         let syncer = log.syncer(&mut *disk)?;
         let mut state = self.state.lock();
-        if let Some(failure) = &state.failure {
-            return Err(io::Error::other(failure.clone()));
+        if state.health == Health::Lost {
+            state.health = Health::Proving;
         }
+        state.epoch += 1;
+        state.heal_at_ms = None;
         state.pace = Pace::starting_at(state.pace.policy(), offset);
         let sizes = (log.size(), log.base_size());
         state.file = Some(LogFile { disk, log });
         state.syncer = Some(syncer);
         state.closing = false;
+        state.new_file();
         self.open.store(true, Ordering::Release);
         self.always.store(state.pace.policy() == SyncPolicy::Always, Ordering::Relaxed);
         self.publish(&mut state);
@@ -170,7 +215,7 @@ impl LogDoor {
         let mut state = self.state.lock();
         state.closing = true;
         self.work.notify_all();
-        while self.is_open() && state.failure.is_none() {
+        while self.is_open() {
             self.progress.wait(&mut state);
         }
     }
@@ -180,28 +225,43 @@ impl LogDoor {
         self.open.load(Ordering::Acquire)
     }
 
-    /// What is handed over from now on goes to this increment, which is empty.
-    pub fn cut(&self, increment: String) {
+    /// What is handed over from now on goes to this increment, which is empty. False if that cannot be: a write has
+    /// failed, and it is not known when that is over.
+    pub fn cut(&self, increment: String) -> bool {
         let mut state = self.state.lock();
+        // Two cuts follow each other so fast only if the first one waits for a full disk.
+        if state.health != Health::Sound || state.cut.is_some() {
+            return false;
+        }
         let end = state.pace.submitted();
-        // Two cuts cannot follow each other so fast: a whole base is written in between.
-        debug_assert!(state.cut.is_none(), "one rewrite at a time");
         state.cut = Some(Cut { increment, after: Vec::new(), end });
+        state.new_file();
         self.work.notify_one();
+        true
     }
 
-    /// Waits on this thread until the cut is made; false if it never will be.
+    /// Waits on this thread until the cut is made; false if it is not known when that will be.
     pub fn wait_cut(&self) -> bool {
         let mut state = self.state.lock();
         while state.cut.is_some() && state.failure.is_none() {
             self.progress.wait(&mut state);
         }
-        state.failure.is_none()
+        state.cut.is_none()
     }
 
-    /// Says what happens at the first error, beside what happens here.
-    pub fn on_failure(&self, act: impl FnOnce(String) + Send + 'static) {
-        self.state.lock().on_failure = Some(Box::new(act));
+    /// Which file is written: changes when the log begins, ends or is lost.
+    pub fn epoch(&self) -> u64 {
+        self.state.lock().epoch
+    }
+
+    /// Says what happens when it is other with the log than before: see [`Self::news`].
+    pub fn on_news(&self, act: impl Fn() + Send + 'static) {
+        self.state.lock().on_news = Some(Box::new(act));
+    }
+
+    /// Whether it is other with the log than at the last call: then why writes are to be refused, if they are.
+    pub fn news(&self) -> Option<Option<String>> {
+        self.news.swap(false, Ordering::AcqRel).then(|| self.state.lock().failure.clone())
     }
 
     /// Says what happens after a sync that was watched for.
@@ -230,6 +290,14 @@ impl LogDoor {
         self.sync_work.notify_one();
     }
 
+    /// Says whether the log tells when its units were written.
+    pub fn set_stamped(&self, stamped: bool) {
+        let mut state = self.state.lock();
+        if stamped != state.stamps.is_some() {
+            state.stamps = stamped.then(Stamps::default);
+        }
+    }
+
     /// Whether replies wait for syncs.
     pub fn is_always(&self) -> bool {
         self.always.load(Ordering::Relaxed)
@@ -240,27 +308,41 @@ impl LogDoor {
         self.state.lock().spare.pop().unwrap_or_default()
     }
 
-    /// Hands frames over, in the order of the stream; `end` is the offset behind them. [`Self::write`] has to follow.
-    pub fn submit(&self, frames: Vec<u8>, end: u64) {
+    /// Hands frames over, in the order of the stream; `end` is the offset behind them, and `now` when they came about.
+    /// [`Self::write`] has to follow.
+    pub fn submit(&self, mut frames: Vec<u8>, end: u64, now: Now) {
         let mut state = self.state.lock();
         if !self.is_open() {
             state.keep_spare(frames);
             return;
         }
-        if let Some(cut) = &mut state.cut {
-            cut.after.extend_from_slice(&frames);
-            cut.end = end;
+        if !frames.is_empty()
+            && let Some(stamp) = state.stamps.as_mut().and_then(|stamps| stamps.due(now.wall_ms() / 1000))
+        {
+            frames.splice(..0, stamp.into_bytes());
+        }
+        if state.health == Health::Lost {
+            // It is in memory, of which the log that comes begins as an image.
             state.keep_spare(frames);
             return;
         }
-        let read = if state.queue.is_empty() {
-            std::mem::replace(&mut state.queue, frames)
-        } else {
-            state.queue.extend_from_slice(&frames);
+        let read = if let Some(cut) = &mut state.cut {
+            cut.after.extend_from_slice(&frames);
+            cut.end = end;
             frames
+        } else {
+            state.pace.submit(end);
+            if state.queue.is_empty() {
+                std::mem::replace(&mut state.queue, frames)
+            } else {
+                state.queue.extend_from_slice(&frames);
+                frames
+            }
         };
         state.keep_spare(read);
-        state.pace.submit(end);
+        if state.health == Health::Stalled && state.unwritten() > LOG_UNWRITTEN_MAX {
+            drop(self.lose(state, "too much waits for the disk"));
+        }
     }
 
     /// Has what was handed over written: on this thread if that is quick.
@@ -279,10 +361,7 @@ impl LogDoor {
             }
             // Whoever has the file goes on until nothing is left.
             let Some(file) = state.file.take() else { return };
-            match self.write_once(state, file) {
-                Some(again) => state = again,
-                None => return,
-            }
+            state = self.write_once(state, file);
         }
     }
 
@@ -340,167 +419,13 @@ impl LogDoor {
         }
     }
 
-    /// Writes the whole queue; `None` if that fails.
-    fn write_once<'a>(
-        &'a self,
-        mut state: MutexGuard<'a, State>,
-        mut file: LogFile,
-    ) -> Option<MutexGuard<'a, State>> {
-        let mut frames = std::mem::take(&mut state.queue);
-        let end = state.pace.submitted();
-        drop(state);
-        let before = file.log.size();
-        let written = if frames.is_empty() { Ok(()) } else { file.log.append(&mut *file.disk, &mut frames) };
-        let mut state = self.state.lock();
-        if let Err(error) = written {
-            self.fail(state, &error);
-            return None;
-        }
-        self.growth.grew(file.log.size() - before);
-        state.file = Some(file);
-        let was_clean = state.pace.written() == state.pace.synced();
-        state.pace.wrote(end, Clock.now().mono_ms);
-        state.keep_spare(frames);
-        self.publish(&mut state);
-        // Otherwise the thread that syncs knows already when it is due, and a write costs no switch.
-        if was_clean {
-            self.sync_work.notify_one();
-        }
-        self.progress.notify_all();
-        Some(state)
-    }
-
-    /// The thread `log`.
-    fn write_loop(&self) {
-        let mut waited = false;
-        let mut state = self.state.lock();
-        loop {
-            if state.failure.is_some() {
-                return;
-            }
-            let now_ms = Clock.now().mono_ms;
-            let may_sync = state.pace.policy() == SyncPolicy::Always
-                && state.pace.sync_due_ms(now_ms).is_some_and(|due| due <= now_ms);
-            match state.file.take() {
-                Some(file) if state.pace.may_write(now_ms) => match self.write_once(state, file) {
-                    Some(again) => state = again,
-                    None => return,
-                },
-                Some(mut file) if may_sync => {
-                    let LogFile { disk, log } = &mut file;
-                    match self.sync_with(state, || log.sync(&mut **disk)) {
-                        Some(again) => state = again,
-                        None => return,
-                    }
-                    state.file = Some(file);
-                }
-                Some(file) if state.cut.is_some() && state.queue.is_empty() && !state.pace.is_syncing() => {
-                    match self.change_files(state, file) {
-                        Some(again) => state = again,
-                        None => return,
-                    }
-                }
-                Some(file) if state.is_ending() => match self.end_file(state, file) {
-                    Some(again) => state = again,
-                    None => return,
-                },
-                None if state.stopping && !self.is_open() => return,
-                file => {
-                    state.file = file;
-                    let waits = state.pace.waits_for_disk(now_ms) && !state.queue.is_empty();
-                    if waits && !waited {
-                        state.delayed_syncs += 1;
-                        tracing::warn!(
-                            "syncing the log takes more than two seconds; writes wait for the disk"
-                        );
-                    }
-                    waited = waits;
-                    self.work.wait(&mut state);
-                }
-            }
-        }
-    }
-
-    /// Goes on in the increment behind the cut; `None` if that fails.
-    fn change_files<'a>(
-        &'a self,
-        mut state: MutexGuard<'a, State>,
-        mut file: LogFile,
-    ) -> Option<MutexGuard<'a, State>> {
-        let Some(increment) = state.cut.as_ref().map(|cut| cut.increment.clone()) else {
-            state.file = Some(file);
-            return Some(state);
-        };
-        let LogFile { disk, log } = &mut file;
-        let mut syncer = None;
-        let mut state = self.sync_with(state, || {
-            log.go_on_in(&mut **disk, increment)?;
-            syncer = Some(log.syncer(&mut **disk)?);
-            Ok(())
-        })?;
-        state.syncer = syncer;
-        state.file = Some(file);
-        if let Some(cut) = state.cut.take() {
-            state.queue = cut.after;
-            state.pace.submit(cut.end);
-        }
-        self.progress.notify_all();
-        Some(state)
-    }
-
-    /// The last word about a file: whatever the policy, nothing is left to chance. `None` if there is nothing more to
-    /// do.
-    fn end_file<'a>(
-        &'a self,
-        mut state: MutexGuard<'a, State>,
-        mut file: LogFile,
-    ) -> Option<MutexGuard<'a, State>> {
-        if let Err(error) = file.log.sync(&mut *file.disk) {
-            tracing::error!(%error, "cannot sync the log at its end");
-        }
-        self.open.store(false, Ordering::Release);
-        self.always.store(false, Ordering::Relaxed);
-        self.growth.closed();
-        state.pace = Pace::starting_at(state.pace.policy(), state.pace.written());
-        state.closing = false;
-        state.syncer = None;
-        self.publish(&mut state);
-        self.progress.notify_all();
-        (!state.stopping).then_some(state)
-    }
-
-    /// Syncs what is written; `None` if that fails.
-    fn sync_with<'a>(
-        &'a self,
-        mut state: MutexGuard<'a, State>,
-        sync: impl FnOnce() -> io::Result<()>,
-    ) -> Option<MutexGuard<'a, State>> {
-        state.pace.sync_begins(Clock.now().mono_ms);
-        drop(state);
-        let start = Clock.stopwatch_ns();
-        let synced = sync();
-        let us = (Clock.stopwatch_ns() - start) / 1000;
-        let mut state = self.state.lock();
-        if let Err(error) = synced {
-            self.fail(state, &error);
-            return None;
-        }
-        state.sync_times.record(us);
-        state.pace.sync_ends();
-        self.publish(&mut state);
-        if self.watched.swap(false, Ordering::Relaxed)
-            && let Some(act) = &state.on_sync
-        {
-            act();
-        }
-        Some(state)
-    }
-
     /// Says how far everything is safe, and wakes those who waited for it.
     fn publish(&self, state: &mut State) {
         let safe = if self.is_open() { state.pace.safe() } else { u64::MAX };
         self.safe.store(safe, Ordering::Release);
-        self.synced.store(state.pace.synced(), Ordering::Release);
+        if state.health != Health::Proving {
+            self.synced.store(state.pace.synced(), Ordering::Release);
+        }
         state.waiting.retain(|(offset, waker)| {
             if *offset <= safe {
                 waker.wake_by_ref();
@@ -508,69 +433,19 @@ impl LogDoor {
             *offset > safe
         });
     }
-
-    /// The thread `log-sync`.
-    fn sync_loop(&self) {
-        let mut state = self.state.lock();
-        loop {
-            if state.stopping || state.failure.is_some() {
-                return;
-            }
-            let now_ms = Clock.now().mono_ms;
-            let due =
-                state.pace.sync_due_ms(now_ms).filter(|_| state.pace.policy() == SyncPolicy::EverySecond);
-            match due {
-                Some(due) if due <= now_ms => {
-                    // It is absent only while the file is changed, which syncs as well.
-                    let Some(syncer) = state.syncer.take() else {
-                        self.sync_work.wait(&mut state);
-                        continue;
-                    };
-                    match self.sync_with(state, || syncer.sync()) {
-                        Some(again) => state = again,
-                        None => return,
-                    }
-                    state.syncer = Some(syncer);
-                    // What was handed over meanwhile waits for somebody to write it.
-                    if !state.queue.is_empty() || state.stopping || state.closing || state.cut.is_some() {
-                        self.work.notify_one();
-                    }
-                }
-                Some(due) => {
-                    self.sync_work.wait_for(&mut state, Duration::from_millis(due - now_ms));
-                }
-                None => self.sync_work.wait(&mut state),
-            }
-        }
-    }
-
-    /// Ends all hope: nobody who waits is ever told that it is safe.
-    fn fail(&self, mut state: MutexGuard<'_, State>, error: &io::Error) {
-        tracing::error!(%error, "cannot write the log");
-        if state.pace.policy() == SyncPolicy::Always {
-            tracing::error!(
-                "appendfsync is always: ending, so that nothing is acknowledged that is not on disk"
-            );
-            exit::now(exit::IO_ERROR);
-        }
-        let text = error.to_string();
-        state.pace.fail();
-        state.failure = Some(text.clone());
-        let waiting = std::mem::take(&mut state.waiting);
-        let act = state.on_failure.take();
-        drop(state);
-        // Before the act, which may wait for somebody who waits here.
-        self.work.notify_all();
-        self.sync_work.notify_all();
-        self.progress.notify_all();
-        waiting.into_iter().for_each(|(_, waker)| waker.wake());
-        if let Some(act) = act {
-            act(text);
-        }
-    }
 }
 
 impl State {
+    /// What is handed over from now on is in another file, which has to say again what time it is.
+    fn new_file(&mut self) {
+        self.stamps.iter_mut().for_each(Stamps::forget);
+    }
+
+    /// Bytes that wait to be written.
+    fn unwritten(&self) -> usize {
+        self.queue.len() + self.cut.as_ref().map_or(0, |cut| cut.after.len())
+    }
+
     /// Whether the file is to be closed, and everything is written.
     fn is_ending(&self) -> bool {
         let ending = self.stopping || self.closing;
@@ -581,20 +456,6 @@ impl State {
         if self.spare.len() < SPARE_BUFFERS && (1..=SPARE_BYTES).contains(&buffer.capacity()) {
             buffer.clear();
             self.spare.push(buffer);
-        }
-    }
-}
-
-impl LogThreads {
-    /// Writes and syncs everything that was submitted, and ends the threads.
-    pub fn stop(self) {
-        self.door.state.lock().stopping = true;
-        self.door.work.notify_all();
-        self.door.sync_work.notify_all();
-        for thread in self.threads {
-            if thread.join().is_err() {
-                tracing::error!("a log thread ended with a panic");
-            }
         }
     }
 }

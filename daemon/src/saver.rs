@@ -32,6 +32,8 @@ pub enum Job {
     Rewrite(u64),
     /// The log has become so large that it is worth rewriting.
     Grown,
+    /// The log cannot be trusted any more, and has to begin anew.
+    Heal,
 }
 
 /// The desk of the thread `snapshots`.
@@ -159,6 +161,11 @@ impl Worker {
                 shared.with_engine(|engine| engine.ask_rewrite());
                 return;
             }
+            Job::Heal => {
+                tracing::info!("Starting to write the AOF anew, in other files");
+                self.shared.with_engine(|engine| engine.ask_rewrite());
+                return;
+            }
         };
         let what = if matches!(job, Job::Save(_)) { "saving" } else { "AOF rewrite" };
         let ok = match end {
@@ -221,11 +228,13 @@ impl Worker {
     }
 
     fn rewrite(&mut self, number: u64) -> io::Result<End> {
-        let beginning = !self.shared.log.is_open();
+        let beginning = !self.shared.log.is_open() || self.shared.log.is_lost();
         let end = self.rewrite_files(number, beginning);
         if matches!(end, Err(_) | Ok(End::GivenUp)) {
             self.shared.log.growth.not_rewritten();
-            if beginning && !self.saver.is_stopping() {
+            if self.shared.log.is_lost() {
+                self.shared.log.not_healed();
+            } else if beginning && !self.saver.is_stopping() {
                 // Without a base, what is in the log by now is worth nothing.
                 self.shared.give_log_up();
             }
@@ -248,7 +257,7 @@ impl Worker {
                 return Err(error);
             }
         };
-        let (walk, is_on) = match self.instant(number, rewrite.increment()) {
+        let (walk, epoch) = match self.instant(number, rewrite.increment(), beginning) {
             Ok(Ok(begun)) => begun,
             refused => {
                 files.abandon_rewrite(&mut disk, rewrite);
@@ -260,12 +269,13 @@ impl Worker {
         let written = self.write(walk, |piece| rewrite.append(&mut disk, piece));
         // The base must not be named before everything behind it has its place.
         let end = match written {
-            Ok(true) if self.shared.log.wait_cut() && self.shared.log.is_open() == is_on => {
+            Ok(true) if self.shared.log.wait_cut() && self.shared.log.epoch() == epoch => {
                 let base = rewrite.bytes();
                 files.finish_rewrite(&mut disk, rewrite).map(|replaced| {
                     // What a log that begins replaces is no part of it.
                     self.shared.log.growth.rewritten(if beginning { 0 } else { replaced }, base);
                     self.shared.set_log_begins(false);
+                    self.shared.log.healed(epoch);
                     End::Done
                 })
             }
@@ -281,9 +291,14 @@ impl Worker {
         end
     }
 
-    /// The instant of a rewrite: what comes after it goes to the next increment. Says which walk it is, and whether the
-    /// log is on. If it is off, somebody wants to have one nevertheless.
-    fn instant(&self, number: u64, increment: &str) -> io::Result<Result<(WalkId, bool), End>> {
+    /// The instant of a rewrite: what comes after it goes to the next increment. Says which walk it is, and the epoch
+    /// of the log. If that is off, somebody wants to have one nevertheless.
+    fn instant(
+        &self,
+        number: u64,
+        increment: &str,
+        beginning: bool,
+    ) -> io::Result<Result<(WalkId, u64), End>> {
         let mut core = self.shared.lock();
         let engine = &mut core.engine;
         if !engine.run_begins(number) {
@@ -292,8 +307,11 @@ impl Worker {
         let head = head(engine, self.shared.clock.now().wall_ms(), true);
         let Ok(walk) = engine.begin_walk(&head) else { return Ok(Err(End::Busy)) };
         self.shared.submit_frames(engine);
-        if self.shared.log.is_open() {
-            self.shared.log.cut(increment.to_owned());
+        if self.shared.log.is_open() && !beginning {
+            if !self.shared.log.cut(increment.to_owned()) {
+                engine.end_walk(walk);
+                return Err(io::Error::other("the log cannot be written just now"));
+            }
         } else if engine.config().flag("appendonly") {
             let disk = Box::new(RealDisk::new(&self.folder));
             let log = Log::beginning_in(increment);
@@ -303,12 +321,11 @@ impl Worker {
                 return Err(error);
             }
         }
-        let is_on = self.shared.log.is_open();
-        if is_on {
+        if self.shared.log.is_open() {
             // The new file has to name its database.
             engine.set_feed_wanted(true);
         }
-        Ok(Ok((walk, is_on)))
+        Ok(Ok((walk, self.shared.log.epoch())))
     }
 
     /// Writes a walk, piece by piece; says whether it came to its end.

@@ -348,6 +348,10 @@ impl Shared {
             // A script runs; what is due is due when it is over.
             return Some(self.clock.now().mono_ms + TIMER_PATIENCE.as_millis() as u64);
         };
+        if let Some(failure) = self.log.news() {
+            let reason = failure.map(|reason| format!("Errors writing to the AOF file: {reason}"));
+            core.engine.set_broken(reason);
+        }
         core.engine.tick(self.clock.now());
         self.deliver(&mut core.engine);
         self.timer_runs.fetch_add(1, Ordering::Relaxed);
@@ -372,7 +376,7 @@ impl Shared {
     pub fn submit_frames(&self, engine: &mut Engine) {
         if engine.has_frames() {
             let frames = engine.fetch_frames(self.log.spare());
-            self.log.submit(frames, engine.offset());
+            self.log.submit(frames, engine.offset(), engine.now());
             if engine.is_followed() {
                 self.fed.notify_waiters();
             }

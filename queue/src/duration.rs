@@ -1,8 +1,12 @@
 //! Durations and instants, as clients write them.
 
 use std::fmt;
+use std::num::IntErrorKind;
 
 use chrono::DateTime;
+
+/// The last instant that RFC 3339 can write, in Unix milliseconds: 9999-12-31T23:59:59.999Z.
+const INSTANT_MAX_MS: u64 = 253_402_300_799_999;
 
 /// Why a text is no duration or no instant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,6 +15,8 @@ pub enum TimeFault {
     NotDuration,
     /// Neither Unix milliseconds nor RFC 3339.
     NotInstant,
+    /// After [`INSTANT_MAX_MS`].
+    TooLate,
 }
 
 impl fmt::Display for TimeFault {
@@ -18,6 +24,7 @@ impl fmt::Display for TimeFault {
         out.write_str(match self {
             Self::NotDuration => "a duration is a number of milliseconds, or a number with ms, s, m, h or d",
             Self::NotInstant => "a time is a number of Unix milliseconds, or RFC 3339 text",
+            Self::TooLate => "a time must not lie beyond the year 9999",
         })
     }
 }
@@ -43,14 +50,18 @@ pub fn parse_ms(text: &[u8]) -> Result<u64, TimeFault> {
 /// Unix milliseconds of an instant: `1798761600000`, `2027-01-01T00:00:00Z`.
 ///
 /// # Errors
-/// The text is none.
+/// The text is none, or too far ahead.
 pub fn parse_instant(text: &[u8]) -> Result<u64, TimeFault> {
     let text = std::str::from_utf8(text).map_err(|_| TimeFault::NotInstant)?;
-    if let Ok(ms) = text.parse::<u64>() {
-        return Ok(ms);
-    }
-    let instant = DateTime::parse_from_rfc3339(text).map_err(|_| TimeFault::NotInstant)?;
-    u64::try_from(instant.timestamp_millis()).map_err(|_| TimeFault::NotInstant)
+    let ms = match text.parse::<u64>() {
+        Ok(ms) => ms,
+        Err(fault) if *fault.kind() == IntErrorKind::PosOverflow => return Err(TimeFault::TooLate),
+        Err(_) => {
+            let instant = DateTime::parse_from_rfc3339(text).map_err(|_| TimeFault::NotInstant)?;
+            u64::try_from(instant.timestamp_millis()).map_err(|_| TimeFault::NotInstant)?
+        }
+    };
+    if ms <= INSTANT_MAX_MS { Ok(ms) } else { Err(TimeFault::TooLate) }
 }
 
 #[cfg(test)]
@@ -76,6 +87,14 @@ mod tests {
         assert_eq!(parse_instant(b"2027-01-01T01:00:00+01:00"), Ok(1_798_761_600_000));
         for bad in ["", "tomorrow", "-5", "2027-01-01", "1960-01-01T00:00:00Z"] {
             assert_eq!(parse_instant(bad.as_bytes()), Err(TimeFault::NotInstant), "{bad}");
+        }
+        for last in ["253402300799999", "9999-12-31T23:59:59.999Z"] {
+            assert_eq!(parse_instant(last.as_bytes()), Ok(INSTANT_MAX_MS), "{last}");
+        }
+        for late in
+            ["253402300800000", "18446744073709551615", "18446744073709551616", "9999-12-31T23:59:59-01:00"]
+        {
+            assert_eq!(parse_instant(late.as_bytes()), Err(TimeFault::TooLate), "{late}");
         }
     }
 }

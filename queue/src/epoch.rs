@@ -5,13 +5,12 @@
 //! epoch is in the keyspace before the first token of it is given out.
 
 use pbj_store::command::Fault;
-use pbj_store::number::parse_u64;
 use pbj_store::txn::Txn;
 
 use crate::keys::KeyName;
 use crate::limits::{EPOCH_BITS_BELOW, JOBS_PER_FAILOVER};
 use crate::queues::Queues;
-use crate::record::Fields;
+use crate::record::{Fields, parse_number};
 
 /// Field of the epoch, beside the counters of locks.
 const EPOCH: &[u8] = b"epoch";
@@ -25,7 +24,7 @@ impl Queues {
         let (mut txn, key) = (txn.in_db(0), KeyName::Locks.to_key());
         // Looking for what is not there would be a miss, which clients can count and hear of.
         let text = if txn.exists(&key) { txn.hash_field(&key, EPOCH)? } else { None };
-        let text = text.and_then(|text| parse_u64(&text));
+        let text = text.and_then(|text| parse_number(&text));
         self.epoch = self.epoch.max(text.unwrap_or(0));
         Ok(())
     }

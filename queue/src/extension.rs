@@ -43,7 +43,7 @@ impl Queues {
     /// A lease ended without a word: the job goes back to its place in the queue, or is taken for what kills its
     /// workers.
     fn lease_is_lost(&mut self, txn: &mut Txn<'_>, job: &Found) -> Result<(), Fault> {
-        let lost = job.head.lost + 1;
+        let lost = job.head.lost.saturating_add(1);
         let now = self.steady_ms(txn);
         let mut change = Change::of(&job.head);
         change.lost(lost);

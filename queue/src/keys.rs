@@ -12,10 +12,11 @@
 
 use std::ops::Deref;
 
-use pbj_store::number::{Digits, parse_u64};
+use pbj_store::number::Digits;
 use pbj_store::resp::reply::Reply;
 
 use crate::limits::NAME_BYTES_MAX;
+use crate::record::parse_number;
 
 /// What all keys begin with.
 pub(crate) const PREFIX: &[u8] = b"pbj:";
@@ -56,7 +57,7 @@ impl<'a> KeyName<'a> {
             return Some(Self::Queue(tag));
         }
         if let Some(number) = rest.strip_prefix(b":job:") {
-            return Some(Self::Job(tag, parse_u64(number)?));
+            return Some(Self::Job(tag, parse_number(number)?));
         }
         rest.strip_prefix(b":cron:").map(|id| Self::Schedule(tag, id))
     }
@@ -142,7 +143,7 @@ pub(crate) fn write_job_id(queue: &[u8], number: u64, reply: &mut Reply<'_>) {
 /// Queue and number of such an id.
 pub(crate) fn split_job_id(id: &[u8]) -> Option<(&[u8], u64)> {
     let at = id.iter().rposition(|&byte| byte == b':')?;
-    Some((&id[..at], parse_u64(&id[at + 1..])?))
+    Some((&id[..at], parse_number(&id[at + 1..])?))
 }
 
 #[cfg(test)]

@@ -6,7 +6,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use pbj_store::command::Fault;
-use pbj_store::number::parse_u64;
 use pbj_store::txn::Txn;
 
 use crate::index::Due;
@@ -14,7 +13,7 @@ use crate::keys::KeyName;
 use crate::limits::RESTART_GRACE_MS;
 use crate::model::Token;
 use crate::queues::{Counter, Queues, Scoped};
-use crate::record::Fields;
+use crate::record::{Fields, parse_number};
 
 /// Names of the fields.
 mod field {
@@ -216,9 +215,9 @@ impl Queues {
         let (mut owner, mut token, mut until, mut ttl_ms) = (Box::default(), 0, 0, 0);
         txn.hash_fields(key, |field, value| match field {
             field::OWNER => owner = value.into(),
-            field::TOKEN => token = parse_u64(value).unwrap_or(0),
-            field::UNTIL => until = parse_u64(value).unwrap_or(0),
-            field::TTL => ttl_ms = parse_u64(value).unwrap_or(0),
+            field::TOKEN => token = parse_number(value).unwrap_or(0),
+            field::UNTIL => until = parse_number(value).unwrap_or(0),
+            field::TTL => ttl_ms = parse_number(value).unwrap_or(0),
             _ => {}
         })?;
         let db = txn.db();
@@ -230,7 +229,7 @@ impl Queues {
 
     /// Takes over how far the tokens of locks were given out.
     pub(crate) fn adopt_lock_counter(&mut self, txn: &mut Txn<'_>, key: &[u8]) -> Result<(), Fault> {
-        let reserved = txn.hash_field(key, field::TOKENS)?.and_then(|text| parse_u64(&text)).unwrap_or(0);
+        let reserved = txn.hash_field(key, field::TOKENS)?.and_then(|text| parse_number(&text)).unwrap_or(0);
         let counter = self.locks.counters.entry(txn.db()).or_default();
         let floor = counter.last();
         *counter = Counter::starting(reserved);

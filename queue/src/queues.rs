@@ -7,7 +7,6 @@
 use std::collections::BTreeMap;
 
 use pbj_store::command::Fault;
-use pbj_store::number::parse_u64;
 use pbj_store::time::Now;
 use pbj_store::txn::Txn;
 
@@ -17,7 +16,7 @@ use crate::keys::{JobKey, KeyName, job_id, split_job_id};
 use crate::limits::{COUNTER_BLOCK, DEAD_KEPT, FINISHED_KEPT, RESTART_GRACE_MS};
 use crate::lock::Locks;
 use crate::model::{State, Token};
-use crate::record::{Fields, Head, field};
+use crate::record::{Fields, Head, field, parse_number};
 use crate::schedule::Schedules;
 use crate::steady::Steady;
 
@@ -476,7 +475,9 @@ impl Queues {
             Some(KeyName::Queue(name)) => {
                 let number = self.queue_named(txn.db(), name);
                 let reserved = |txn: &mut Txn<'_>, name| {
-                    Ok::<_, Fault>(txn.hash_field(key, name)?.and_then(|text| parse_u64(&text)).unwrap_or(0))
+                    Ok::<_, Fault>(
+                        txn.hash_field(key, name)?.and_then(|text| parse_number(&text)).unwrap_or(0),
+                    )
                 };
                 let (jobs, tokens) = (reserved(txn, JOBS)?, reserved(txn, TOKENS)?);
                 let queue = self.queue_mut(number);

@@ -6,10 +6,16 @@
 
 use pbj_store::Scalar;
 use pbj_store::command::Fault;
+use pbj_store::number::parse_u64;
 use pbj_store::txn::Txn;
 
 use crate::limits::{ATTEMPTS_DEFAULT, LEASE_DEFAULT_MS, LOST_DEFAULT};
 use crate::model::{Backoff, State, Token};
+
+/// A number as it may stand in a key or a hash of ours. One that no reply can hold, and no sum with another, is none.
+pub(crate) fn parse_number(text: &[u8]) -> Option<u64> {
+    parse_u64(text).filter(|&number| i64::try_from(number).is_ok())
+}
 
 /// Names of the fields.
 pub(crate) mod field {

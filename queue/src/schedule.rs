@@ -10,7 +10,6 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use pbj_store::command::{Args, Fault};
-use pbj_store::number::parse_u64;
 use pbj_store::resp::request::split_words;
 use pbj_store::txn::Txn;
 
@@ -21,7 +20,7 @@ use crate::keys::KeyName;
 use crate::limits::{CATCH_UP_MAX, FIRE_GRACE_MS, SCHEDULES_MAX};
 use crate::push::{PushOptions, push};
 use crate::queues::{Queues, Scoped};
-use crate::record::Fields;
+use crate::record::{Fields, parse_number};
 
 /// Names of the fields.
 pub(crate) mod field {
@@ -235,6 +234,12 @@ impl Definition {
         matches!(&self.spec, Spec::Cron(expression) if matches!(expression.kind(), cron::Kind::Reboot))
     }
 
+    /// Whether it has no time at all: no day is as its expression wants it. A time that has passed is another matter:
+    /// whoever sets the same schedules at every start means that it has fired.
+    pub(crate) fn never_fires(&self, now_ms: u64) -> bool {
+        matches!(self.spec, Spec::Cron(_)) && !self.is_reboot() && self.next_after(now_ms, now_ms).is_none()
+    }
+
     /// Options as a push would be given them, from the words of [`Self::options`].
     fn push_options<'a>(&'a self, words: &'a [&'a [u8]]) -> Result<PushOptions<'a>, Fault> {
         let mut options = PushOptions::new(&self.queue, &self.kind)?;
@@ -362,7 +367,7 @@ impl Queues {
             fields.insert(name.to_vec(), value.to_vec());
         })?;
         let text = |name: &[u8]| fields.get(name).map_or(&[][..], |value| &**value);
-        let number = |name: &[u8]| fields.get(name).and_then(|value| parse_u64(value));
+        let number = |name: &[u8]| fields.get(name).and_then(|value| parse_number(value));
         let seed = number(field::SEED).unwrap_or(0);
         let Some(spec) = parse_spec(&String::from_utf8_lossy(text(field::SPEC)), seed) else {
             // Written by a version that knew more: it stays as it is and does not fire.
@@ -412,7 +417,10 @@ impl Queues {
                 }
                 continue;
             }
-            let Some(next) = schedule.next.filter(|&next| next + FIRE_GRACE_MS <= now_ms) else { continue };
+            let Some(next) = schedule.next.filter(|&next| next.saturating_add(FIRE_GRACE_MS) <= now_ms)
+            else {
+                continue;
+            };
             let times = missed_times(&schedule, next, now_ms);
             match schedule.definition.catch_up {
                 CatchUp::None => self.move_on(&mut txn, slot, times.last, times.count)?,
@@ -537,7 +545,7 @@ fn job_id(schedule: &[u8], at_ms: u64) -> Vec<u8> {
 /// The time in the id of a job that a schedule pushed.
 pub(crate) fn nominal_ms(id: &[u8]) -> Option<u64> {
     let at = id.iter().rposition(|&byte| byte == b'@')?;
-    parse_u64(&id[at + 1..])
+    parse_number(&id[at + 1..])
 }
 
 /// Times of a schedule that have passed.

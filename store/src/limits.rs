@@ -87,5 +87,11 @@ pub const MASTER_LINE_MAX: usize = 1024;
 pub const MASTER_UNIT_MAX: usize = 1 << 30;
 /// Keys and buckets that one step of a walk over the keyspace looks at, before others get their turn.
 pub const WALK_VISITS_PER_PIECE: usize = 768;
+/// Elements of a value from which on such a walk writes it in several steps, unless it changes meanwhile.
+pub const HUGE_ELEMENTS: usize = 4096;
+/// Bytes of a text from which on it is written so, and not compressed.
+pub const HUGE_TEXT: usize = 1 << 20;
 /// Bytes after which a step of such a walk ends, unless one value has more.
 pub const WALK_PIECE_BYTES: usize = 64 << 10;
+/// Bytes of the log that wait in memory for a disk that is full; with more the log is written anew when there is room.
+pub const LOG_UNWRITTEN_MAX: usize = 64 << 20;

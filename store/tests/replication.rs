@@ -139,20 +139,30 @@ fn assert_agreement(master: &mut Server, replica: &mut Server) {
     assert_eq!(master.fact("master_repl_offset"), replica.fact("master_repl_offset"));
 }
 
-/// What the log says, repeated, is the data.
+/// What the log says, repeated, is the data, at the place that it names last.
 fn assert_log_is_the_data(server: &Server) {
     let mut other = Server::new(9, false);
+    let mut last_place = None;
     let (mut at, limits) = (0, RequestLimits { bulk_max: 1 << 30, authenticated: true });
     while at < server.log.len() {
         let (mut parser, mut batch) = (Parser::default(), Batch::default());
         parser.parse(&server.log[at..], limits, &mut batch).unwrap();
         let slices = batch.slices(&server.log[at..]);
         for number in 0..batch.len() {
-            other.engine.replay(server.now, &slices[batch.arguments_of(number)]).unwrap();
+            match &slices[batch.arguments_of(number)] {
+                [line, ..] if line.starts_with(b"#REPL:") => last_place = Some(line.to_vec()),
+                command => other.engine.replay(server.now, command).unwrap(),
+            }
         }
         at += batch.bytes_of_first(batch.len());
     }
     assert_eq!(other.engine.digest(), server.engine.digest());
+    let place = server.engine.place().unwrap();
+    let last_place = String::from_utf8(last_place.unwrap()).unwrap();
+    assert!(
+        last_place.starts_with(&format!("#REPL:{}:{}", place.offset, place.db)),
+        "{last_place}, {place:?}"
+    );
 }
 
 #[test]

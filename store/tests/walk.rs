@@ -272,3 +272,97 @@ fn a_step_is_bounded() {
     }
     assert!(pieces > 20_000 / VISITS, "{pieces} pieces");
 }
+
+/// What makes a value one of very many elements, and what changes it.
+const HUGE: [(&str, &str, &[&str]); 5] = [
+    ("SADD", "s member-{n}", &["SADD s new-{n}", "SREM s member-{n}", "SPOP s 3"]),
+    ("HSET", "h field-{n} value-{n}", &["HSET h field-{n} other", "HDEL h field-{n}", "HSET h new-{n} 1"]),
+    ("ZADD", "z {n} member-{n}", &["ZADD z 7 member-{n}", "ZREM z member-{n}", "ZADD z {n} new-{n}"]),
+    ("RPUSH", "l element-{n}", &["LPUSH l a", "RPUSH l b", "LPOP l", "RPOP l 3", "LSET l {n} c"]),
+    ("APPEND", "t 0123456789abcdef", &["APPEND t more", "SETRANGE t {n} x", "SETBIT t {n} 1"]),
+];
+
+/// Changes that take a whole value elsewhere.
+const MOVES: [&str; 6] =
+    ["DEL {key}", "RENAME {key} elsewhere", "MOVE {key} 3", "SWAPDB 0 1", "FLUSHALL", "SET {key} short"];
+
+impl World {
+    /// A value of each type that is written in several steps, and one whose fields have dates.
+    fn fill_with_huge_values(&mut self) {
+        for n in 0..6000 {
+            for (command, rest, _) in &HUGE[..4] {
+                self.say(&format!("{command} {}", rest.replace("{n}", &n.to_string())));
+            }
+            self.say(&format!("HSET dated f{n} v"));
+            if n % 3 == 0 {
+                let date = self.now.wall_ms() + 1_000_000 + n;
+                self.say(&format!("HPEXPIREAT dated {date} FIELDS 1 f{n}"));
+            }
+        }
+        self.say(&format!("SET t {}", "text".repeat(400_000)));
+        (0..500).for_each(|n| drop(self.say(&format!("SET small:{n} {n}"))));
+    }
+
+    fn change_huge(&mut self) {
+        let (_, rest, changes) = HUGE[self.rng.usize(..HUGE.len())];
+        let key = &rest[..1];
+        let n = self.rng.u32(..6000).to_string();
+        let change = match self.rng.u8(..40) {
+            0 => MOVES[self.rng.usize(..MOVES.len())],
+            _ => changes[self.rng.usize(..changes.len())],
+        };
+        self.say(&change.replace("{n}", &n).replace("{key}", key));
+    }
+}
+
+/// As long as nobody changes a value of very many elements, no step is long because of it, whatever else is written.
+#[test]
+fn huge_values_are_written_in_steps() {
+    let mut world = World::new(3);
+    world.fill_with_huge_values();
+    let (digest, dates, instant) = (world.engine.digest(), world.dates(), world.now);
+    let id = world.begin();
+    let (mut snapshot, mut pieces) = (Vec::new(), 0);
+    loop {
+        let n = world.rng.u32(..500);
+        world.say(&format!("SET small:{n} changed"));
+        world.say(&format!("DEL small:{}", n / 2));
+        let piece = world.engine.walk_on(id, VISITS).unwrap();
+        assert!(piece.bytes.len() < 200_000, "a step of {} bytes", piece.bytes.len());
+        snapshot.extend_from_slice(&piece.bytes);
+        pieces += 1;
+        if piece.is_last {
+            break;
+        }
+    }
+    assert!(pieces > 40, "{pieces} pieces");
+    let mut loaded = World::load(&snapshot, instant);
+    assert_eq!(loaded.engine.digest(), digest);
+    assert_eq!(loaded.dates(), dates);
+}
+
+/// Whoever changes them, at any moment: before the walk comes to them, while they are being written, and afterwards.
+#[test]
+fn huge_values_that_change_are_those_of_the_instant() {
+    for seed in 0..6 {
+        let mut world = World::new(1000 + seed);
+        world.fill_with_huge_values();
+        let (digest, dates, instant) = (world.engine.digest(), world.dates(), world.now);
+        let id = world.begin();
+        let (quiet, mut snapshot) = (world.rng.usize(1..60), Vec::new());
+        for step in 0.. {
+            if step % quiet == 0 {
+                (0..world.rng.u8(..4)).for_each(|_| world.change_huge());
+            }
+            let visits = world.rng.usize(1..300);
+            let piece = world.engine.walk_on(id, visits).unwrap();
+            snapshot.extend_from_slice(&piece.bytes);
+            if piece.is_last {
+                break;
+            }
+        }
+        let mut loaded = World::load(&snapshot, instant);
+        assert_eq!(loaded.engine.digest(), digest, "seed {seed}");
+        assert_eq!(loaded.dates(), dates, "seed {seed}");
+    }
+}

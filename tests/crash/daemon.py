@@ -93,9 +93,9 @@ class Writer(threading.Thread):
         super().__init__(daemon=True)
         self.name = name
         self.client = daemon.client()
-        # When each number was acknowledged, in monotonic seconds, and the jobs that were.
+        # When each number was acknowledged, in monotonic seconds, and the same of jobs by id.
         self.acknowledged_at = []
-        self.jobs = []
+        self.jobs = {}
         self.refused = None
         self.halted = threading.Event()
         self.start()
@@ -113,7 +113,7 @@ class Writer(threading.Thread):
                 if number % 10 == 0:
                     kind, content = self.client.call("JOB.PUSH", self.name, "none", "payload of a job", "DELAY", "1h")
                     if kind == "$":
-                        self.jobs.append(content)
+                        self.jobs[content] = time.monotonic()
         except (OSError, Closed, Silent):
             pass
         finally:
@@ -138,10 +138,9 @@ def losses(daemon, writers, since=None):
         owed = sum(1 for at in writer.acknowledged_at if since is None or at < since)
         if len(numbers) < owed:
             found.append(f"list:{writer.name} has {len(numbers)} of {owed} acknowledged elements")
-        if since is None:
-            for job in writer.jobs:
-                kind, content = client.call("JOB.GET", job)
-                if kind != "*" or ("$", b"delayed") not in (content or []):
-                    found.append(f"job {job.decode()} was acknowledged and is {kind}{content}")
+        for job in [job for job, at in writer.jobs.items() if since is None or at < since]:
+            kind, content = client.call("JOB.GET", job)
+            if kind != "*" or ("$", b"delayed") not in (content or []):
+                found.append(f"job {job.decode()} was acknowledged and is {kind}{content}")
     client.close()
     return found

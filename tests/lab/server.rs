@@ -3,17 +3,19 @@
 //! It follows `daemon/src/shared.rs`, `boot.rs` and `log_writer.rs`; the decisions of the last are those of
 //! [`Pace`], which both use. Between any two steps the process may end or the power may go.
 
+mod rewriting;
+
 use std::collections::VecDeque;
 
 use pbj_queue::Queues;
 use pbj_store::DatasetDigest;
 use pbj_store::config::Config;
-use pbj_store::durable::{Cut, LoadFault, Log, LogFiles, LogNames, Pace, Rewrite, SyncPolicy, Syncer};
+use pbj_store::durable::{Cut, LoadFault, Log, LogFiles, LogNames, Pace, SyncPolicy, Syncer};
 use pbj_store::engine::{ClientId, Engine, EngineOptions, NoHost, Output, Peer, Place, Requests, Step};
-use pbj_store::rdb::{SnapshotHead, WalkId};
 use pbj_store::resp::request::{Batch, Parser, RequestLimits};
 use pbj_store::time::Now;
 
+use self::rewriting::Rewriting;
 use super::disk::FaultyDisk;
 
 /// How the log of the laboratory is called.
@@ -73,14 +75,16 @@ pub struct Answer {
     pub shutdown: bool,
 }
 
-/// A rewrite of the log on its way.
-enum Rewriting {
-    /// It was asked for.
-    Asked(u64),
-    /// The base is being written.
-    Written(u64, WalkId, Rewrite),
-    /// The base is whole.
-    Whole(u64, Rewrite),
+/// How it is with the log; see `daemon/src/log_writer/heal.rs`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Health {
+    Sound,
+    /// A write has failed, and is tried again.
+    Stalled,
+    /// The file cannot be trusted: the log has to begin anew.
+    Lost,
+    /// It has begun anew, but does not count yet.
+    Proving,
 }
 
 /// Frames behind the instant of a rewrite, which wait for the next increment.
@@ -105,6 +109,7 @@ pub struct Server {
     cut: Option<LogCut>,
     syncer: Box<dyn Syncer>,
     pace: Pace,
+    health: Health,
     queue: Vec<u8>,
     held: VecDeque<Delivery>,
     stream: Vec<u8>,
@@ -150,6 +155,7 @@ impl Server {
             cut: None,
             syncer,
             pace: Pace::new(options.policy),
+            health: Health::Sound,
             queue: Vec::new(),
             held: VecDeque::new(),
             stream: Vec::new(),
@@ -275,6 +281,9 @@ impl Server {
         let now = self.engine.now();
         self.submit();
         while !self.queue.is_empty() || self.cut.is_some() {
+            if self.is_broken() {
+                return Err("the log cannot be written".to_owned());
+            }
             if self.pace.is_syncing() {
                 self.sync_ends().map_err(|error| error.to_string())?;
             }
@@ -299,6 +308,9 @@ impl Server {
         if self.engine.has_frames() {
             let frames = self.engine.fetch_frames(Vec::new());
             self.stream.extend_from_slice(&frames);
+            if self.health == Health::Lost {
+                return;
+            }
             match &mut self.cut {
                 Some(cut) => {
                     cut.after.extend_from_slice(&frames);
@@ -323,13 +335,26 @@ impl Server {
         if !self.pace.may_write(mono_ms) {
             return Ok(false);
         }
-        let mut frames = std::mem::take(&mut self.queue);
-        match self.log.append(&mut self.disk, &mut frames) {
+        if self.health == Health::Stalled
+            && let Err(error) = self.log.cut_torn_end(&mut self.disk)
+        {
+            return self.lose(error);
+        }
+        match self.log.append(&mut self.disk, &mut self.queue) {
             Ok(()) => {
+                self.queue.clear();
                 self.pace.wrote(self.pace.submitted(), mono_ms);
+                if self.health == Health::Stalled {
+                    self.recover();
+                }
                 Ok(true)
             }
-            Err(error) => self.fail(error),
+            Err(error) if self.health == Health::Proving => self.lose(error),
+            Err(error) => {
+                self.health = Health::Stalled;
+                self.pace.write_failed(mono_ms);
+                self.refuse(error)
+            }
         }
     }
 
@@ -346,11 +371,7 @@ impl Server {
                 self.pace.submit(cut.end);
                 Ok(true)
             }
-            Err(error) => {
-                // It is never made.
-                self.cut = Some(cut);
-                self.fail(error)
-            }
+            Err(error) => self.lose(error),
         }
     }
 
@@ -360,7 +381,7 @@ impl Server {
     }
 
     fn may_change_files(&self) -> bool {
-        self.cut.is_some() && self.queue.is_empty() && !self.pace.is_syncing() && !self.pace.has_failed()
+        self.cut.is_some() && self.queue.is_empty() && !self.pace.is_syncing()
     }
 
     /// Whether something waits to be written.
@@ -373,7 +394,17 @@ impl Server {
         self.cut.as_ref().map_or(self.log.current(), |cut| &cut.increment)
     }
 
-    /// The log has grown: it is to be rewritten.
+    /// Whether writes are refused.
+    pub fn is_broken(&self) -> bool {
+        self.health != Health::Sound
+    }
+
+    /// Whether the log has to begin anew, and nobody has asked for that yet.
+    pub fn wants_healing(&self) -> bool {
+        self.health == Health::Lost && self.rewriting.is_none()
+    }
+
+    /// The log has grown, or has to begin anew: it is to be rewritten.
     pub fn ask_rewrite(&mut self) {
         self.engine.ask_rewrite();
         self.deliver_outputs(&mut Answer::default());
@@ -382,74 +413,6 @@ impl Server {
     /// Whether the log is being rewritten.
     pub fn is_rewriting(&self) -> bool {
         self.rewriting.is_some()
-    }
-
-    /// Takes one step of a rewrite; says whether one was finished.
-    ///
-    /// # Errors
-    /// The disk refuses; the log goes on as it was.
-    pub fn rewrite_on(&mut self, visits: usize) -> Result<bool, std::io::Error> {
-        let (number, end) = match self.rewriting.take() {
-            None => return Ok(false),
-            Some(Rewriting::Asked(number)) => {
-                if self.pace.has_failed() {
-                    (number, Ok(false))
-                } else {
-                    match self.files.begin_rewrite(&mut self.disk, true) {
-                        Ok(rewrite) => return Ok(self.instant(number, rewrite)),
-                        Err(error) => (number, Err(error)),
-                    }
-                }
-            }
-            Some(Rewriting::Written(number, walk, mut rewrite)) => {
-                let Some(piece) = self.engine.walk_on(walk, visits) else {
-                    panic!("nobody gives this walk up");
-                };
-                match rewrite.append(&mut self.disk, &piece.bytes) {
-                    Ok(()) => {
-                        self.rewriting = Some(if piece.is_last {
-                            Rewriting::Whole(number, rewrite)
-                        } else {
-                            Rewriting::Written(number, walk, rewrite)
-                        });
-                        return Ok(false);
-                    }
-                    Err(error) => {
-                        self.engine.end_walk(walk);
-                        self.files.abandon_rewrite(&mut self.disk, rewrite);
-                        (number, Err(error))
-                    }
-                }
-            }
-            Some(Rewriting::Whole(number, rewrite)) if self.pace.has_failed() => {
-                self.files.abandon_rewrite(&mut self.disk, rewrite);
-                (number, Ok(false))
-            }
-            // The base must not be named before everything behind it has its place.
-            Some(whole @ Rewriting::Whole(..)) if self.cut.is_some() => {
-                self.rewriting = Some(whole);
-                return Ok(false);
-            }
-            Some(Rewriting::Whole(number, rewrite)) => {
-                let finished = self.files.finish_rewrite(&mut self.disk, rewrite);
-                (number, finished.and_then(|_| self.files.remove_history(&mut self.disk)).map(|()| true))
-            }
-        };
-        self.engine.run_ended(self.engine.now(), number, matches!(end, Ok(true)));
-        end
-    }
-
-    /// The instant of a rewrite: what comes after it goes to the next increment.
-    fn instant(&mut self, number: u64, rewrite: Rewrite) -> bool {
-        assert!(self.engine.run_begins(number), "nobody gives a rewrite up");
-        let head = SnapshotHead { is_log_base: true, place: self.engine.place(), ..SnapshotHead::default() };
-        let walk = self.engine.begin_walk(&head).expect("nobody else walks");
-        self.submit();
-        let increment = rewrite.increment().to_owned();
-        self.cut = Some(LogCut { increment, after: Vec::new(), end: self.pace.submitted() });
-        self.engine.set_feed_wanted(true);
-        self.rewriting = Some(Rewriting::Written(number, walk, rewrite));
-        false
     }
 
     /// When the next sync is to begin.
@@ -468,17 +431,39 @@ impl Server {
     /// # Errors
     /// The disk refuses. Under `always` the process has to end; otherwise writes are refused from now on.
     pub fn sync_ends(&mut self) -> Result<bool, std::io::Error> {
+        if !self.pace.is_syncing() {
+            // The file was given up meanwhile.
+            return Ok(false);
+        }
         match self.syncer.sync() {
             Ok(()) => {
                 self.pace.sync_ends();
                 Ok(true)
             }
-            Err(error) => self.fail(error),
+            Err(error) => self.lose(error),
         }
     }
 
-    fn fail(&mut self, error: std::io::Error) -> Result<bool, std::io::Error> {
+    /// The file cannot be trusted any more.
+    fn lose(&mut self, error: std::io::Error) -> Result<bool, std::io::Error> {
+        self.forget_file();
+        self.refuse(error)
+    }
+
+    fn forget_file(&mut self) {
+        self.health = Health::Lost;
         self.pace.fail();
+        self.queue.clear();
+        self.cut = None;
+    }
+
+    /// What had failed works again.
+    fn recover(&mut self) {
+        self.health = Health::Sound;
+        self.engine.set_broken(None);
+    }
+
+    fn refuse(&mut self, error: std::io::Error) -> Result<bool, std::io::Error> {
         self.engine.set_broken(Some(format!("Errors writing to the AOF file: {error}")));
         // Whoever waits for the log is never answered.
         self.held.retain(|delivery| self.pace.is_safe(delivery.offset));
@@ -523,7 +508,10 @@ impl Server {
     /// The disk refuses.
     pub fn stop(&mut self) -> Result<(), std::io::Error> {
         self.submit();
-        if !self.pace.has_failed() {
+        if matches!(self.health, Health::Sound | Health::Stalled) {
+            if self.health == Health::Stalled {
+                self.log.cut_torn_end(&mut self.disk)?;
+            }
             let mut frames = std::mem::take(&mut self.queue);
             self.log.append(&mut self.disk, &mut frames)?;
             if let Some(mut cut) = self.cut.take() {

@@ -4,6 +4,7 @@ use crate::stage::Stage;
 
 const DURATION: &str = "-ERR a duration is a number of milliseconds, or a number with ms, s, m, h or d";
 const INSTANT: &str = "-ERR a time is a number of Unix milliseconds, or RFC 3339 text";
+const LATE: &str = "-ERR a time must not lie beyond the year 9999";
 const SYNTAX: &str = "-ERR syntax error";
 const BACKOFF: &str = "-ERR a backoff is fixed:DURATION, exp:BASE:MAX[:JITTER] with a jitter of 0 to 1, or \
                        list:DURATION,...";
@@ -50,8 +51,9 @@ fn of_a_push() {
         ("JOB.PUSH q t p BACKOFF exp:1s:2s:1.5", BACKOFF),
         ("JOB.PUSH q t p BACKOFF list:", BACKOFF),
         ("JOB.PUSH q t p BACKOFF fixed:4000d", BACKOFF),
-        // The largest date there is; beyond it there is none.
-        ("JOB.PUSH q t p AT 18446744073709551616", INSTANT),
+        ("JOB.PUSH q t p AT 253402300800000", LATE),
+        ("JOB.PUSH q t p AT 9223372036854775808", LATE),
+        ("JOB.PUSH q t p AT 18446744073709551616", LATE),
     ]);
 }
 
@@ -161,6 +163,15 @@ fn of_schedules() {
         ("CRON.SET \"a b\" EVERY 5s PUSH q t p", id),
         ("CRON.SET s SOMETIMES 5s PUSH q t p", when),
         ("CRON.SET s AT tomorrow PUSH q t p", INSTANT),
+        ("CRON.SET s AT 18446744073709551615 PUSH q t p", LATE),
+        (
+            "CRON.SET s CRON \"* * 31 2 *\" PUSH q t p",
+            "-ERR '* * 31 2 *' never fires: no day until the end of 2100 is as it says",
+        ),
+        (
+            "CRON.LOAD \"0 0 1 2 * true\\n0 0 30 2 * true\\n\"",
+            "-ERR line 2: '0 0 30 2 *' never fires: no day until the end of 2100 is as it says; nothing was loaded",
+        ),
         ("CRON.SET s EVERY 5s CATCHUP some PUSH q t p", "-ERR CATCHUP is one of none, last, all"),
         ("CRON.SET s EVERY 5s OVERLAP some PUSH q t p", "-ERR OVERLAP is one of skip, allow"),
         ("CRON.SET s EVERY 5s NONSENSE x PUSH q t p", SYNTAX),

@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test ends when something is missing")]
 
 mod cron;
+mod edges;
 mod errors;
 mod fetch;
 mod found;

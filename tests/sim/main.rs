@@ -34,7 +34,7 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let (first, end) = arguments.seed.map_or(arguments.seeds, |seed| (seed, seed + 1));
     collect_panics();
-    let (mut failures, mut requests, mut starts, mut losses) = (0, 0, 0, 0);
+    let (mut failures, mut requests, mut starts, mut losses, mut heals) = (0, 0, 0, 0, 0);
     let mut fleet = FleetTally::default();
     for seed in first..end {
         match play(seed, arguments.steps) {
@@ -42,6 +42,7 @@ fn main() -> ExitCode {
                 requests += tally.requests;
                 starts += tally.starts;
                 losses += tally.losses;
+                heals += tally.heals;
                 fleet += tally.fleet;
             }
             Err(failure) => {
@@ -54,7 +55,8 @@ fn main() -> ExitCode {
         }
     }
     println!(
-        "seeds {first}..{end}: {failures} failed; {requests} requests, {starts} starts, {losses} crashes with losses"
+        "seeds {first}..{end}: {failures} failed; {requests} requests, {starts} starts, {losses} crashes with losses, \
+         {heals} logs healed"
     );
     println!("fleets: {fleet}");
     if failures == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }

@@ -153,9 +153,19 @@ fn step(world: &mut World) {
     if world.is_rewriting() && world.rng.bool() {
         world.rewrite_on();
     }
-    // Somebody notices that writes are refused, after a while.
-    if world.has_failed() && world.rng.u8(..30) == 0 {
-        world.restart();
+    look_after_the_disk(world);
+}
+
+/// Somebody makes room, or notices that writes are refused, after a while.
+fn look_after_the_disk(world: &mut World) {
+    if !world.has_failed() {
+        return;
+    }
+    match world.rng.u8(..60) {
+        0 => world.restart(),
+        1..4 => world.disk().set_room(None),
+        4..10 if world.wants_healing() => world.rewrite(),
+        _ => {}
     }
 }
 
@@ -168,12 +178,27 @@ fn jump_ms(rng: &mut fastrand::Rng) -> i64 {
 /// After all faults: everything still works, and nothing waits for ever.
 fn finish(world: &mut World) {
     world.disk().set_room(None);
-    if world.has_failed() {
-        world.restart();
+    for _ in 0..5 {
+        mend(world);
     }
+    assert!(!world.has_failed(), "the disk works, and writes are refused");
     world.census();
     world.pass_ms(60_000);
     world.census();
     world.restart();
     world.census();
+}
+
+/// Nobody starts a server anew because its disk was full, or has failed once.
+fn mend(world: &mut World) {
+    if world.has_failed() {
+        world.pass_ms(2 * pbj_store::durable::WRITE_RETRY_MS);
+        if world.wants_healing() {
+            world.rewrite();
+        }
+        while world.is_rewriting() {
+            world.rewrite_on();
+            world.pass_ms(1);
+        }
+    }
 }

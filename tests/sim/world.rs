@@ -80,6 +80,8 @@ pub struct World {
     sync_ends_at: Option<u64>,
     ticked_at: u64,
     failed_at: Option<u64>,
+    /// How late the timer was at most, and with it the threads of the log.
+    late_ms: u64,
     /// By how much the wall clock was set in this life.
     wall_set_ms: i64,
     /// The wall clock was set back in this life: jobs with a date may be ready before it.
@@ -103,6 +105,8 @@ pub struct Tally {
     pub censuses: u64,
     /// Rewrites of the log that came to their end.
     pub rewrites: u64,
+    /// Times that a log that had failed was sound again, without a restart.
+    pub heals: u64,
     /// Deliveries of jobs.
     pub deliveries: u64,
     /// What happened in fleets.
@@ -183,6 +187,7 @@ impl World {
             sync_ends_at: None,
             ticked_at: clock.now().mono_ms,
             failed_at: None,
+            late_ms: 0,
             wall_set_ms: 0,
             dates_blurred: false,
             set_back: false,
@@ -259,6 +264,7 @@ impl World {
     /// The timer of the server comes late: somebody uses keys of his own although what is past its date is still there.
     pub fn act_late(&mut self) {
         let ms = self.rng.u64(1..=self.weather.pause_max_ms);
+        self.late_ms = self.late_ms.max(ms);
         self.clock.pass_until(self.mono_ms() + ms);
         let is_alone = |guest: &Guest| {
             guest.pending.is_none() && matches!(guest.actor, Actor::Keys { .. } | Actor::Fields { .. })

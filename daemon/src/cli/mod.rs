@@ -5,13 +5,14 @@
 //!
 //! A tour: [`address`] and [`link`] are the way to the daemon, [`reply`] takes its answers apart, [`print`] and
 //! [`times`] show them; [`push`], [`run`], [`jobs`], [`queues`], [`crontab`] and [`shell`] are the commands; [`worker`]
-//! runs jobs; [`up`] is all of it on one machine.
+//! runs jobs; [`up`] is all of it on one machine. [`log`] is for files, while no daemon runs.
 
 mod address;
 mod crontab;
 mod fault;
 mod jobs;
 mod link;
+mod log;
 mod print;
 mod push;
 mod queues;
@@ -83,6 +84,9 @@ enum Action {
     Queues(queues::Queues),
     /// Send any command to the daemon
     Cli(shell::Shell),
+    /// The log of a daemon that is stopped
+    #[command(subcommand)]
+    Log(log::Log),
     /// Write completions for a shell
     Completions {
         /// The shell
@@ -120,6 +124,9 @@ impl CommandLine {
             clap_complete::generate(*shell, &mut Self::command(), "pbj", &mut script);
             return print::raw(&script).map(|()| exit::OK);
         }
+        if let Action::Log(log) = self.action {
+            return log.run(self.json);
+        }
         let address = Address::parse(&self.url)?;
         if let Action::Cli(shell) = self.action {
             return shell.run(&address, self.json);
@@ -151,7 +158,7 @@ async fn act(action: Action, address: Address, json: bool) -> Result<i32, Fault>
         Action::Cancel(cancel) => cancel.run(link, json).await,
         Action::Retry(retry) => retry.run(link, json).await,
         Action::Queues(queues) => queues.run(link, json).await.map(done),
-        Action::Cli(_) | Action::Completions { .. } => Ok(exit::OK),
+        Action::Cli(_) | Action::Log(_) | Action::Completions { .. } => Ok(exit::OK),
     }
 }
 

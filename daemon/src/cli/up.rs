@@ -89,18 +89,19 @@ enum DaemonEnd {
     Hopeless(Fault),
 }
 
+/// Where data is kept, unless somebody says otherwise.
+pub(super) fn default_folder() -> Result<PathBuf, Fault> {
+    if nix::unistd::getuid().is_root() {
+        return Ok(PathBuf::from("/var/lib/pbj"));
+    }
+    let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".local/share"));
+    let data = std::env::var_os("XDG_DATA_HOME").map(PathBuf::from).or_else(home);
+    Ok(data.ok_or_else(|| Fault::usage("there is no home folder: say --dir"))?.join("pbj"))
+}
+
 impl Up {
     fn folder(&self) -> Result<PathBuf, Fault> {
-        let folder = match &self.dir {
-            Some(dir) => dir.clone(),
-            None if nix::unistd::getuid().is_root() => PathBuf::from("/var/lib/pbj"),
-            None => {
-                let data = std::env::var_os("XDG_DATA_HOME").map(PathBuf::from).or_else(|| {
-                    std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".local/share"))
-                });
-                data.ok_or_else(|| Fault::usage("there is no home folder: say --dir"))?.join("pbj")
-            }
-        };
+        let folder = self.dir.clone().map_or_else(default_folder, Ok)?;
         std::fs::create_dir_all(&folder).map_err(|error| Fault::file(&folder, &error))?;
         std::path::absolute(&folder).map_err(|error| Fault::file(&folder, &error))
     }

@@ -7,6 +7,7 @@
 mod commands;
 mod cron;
 mod ends;
+mod log;
 mod loss;
 mod support;
 mod up;

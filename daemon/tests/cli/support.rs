@@ -130,6 +130,13 @@ impl Daemon {
         self.process.take().unwrap().ended()
     }
 
+    /// Ends it in order.
+    pub(crate) fn end(&mut self) {
+        let mut process = self.process.take().unwrap();
+        process.signal(Signal::SIGTERM);
+        assert!(process.ended().success());
+    }
+
     /// As a power cut.
     pub(crate) fn kill(&mut self) {
         self.process = None;

@@ -33,6 +33,10 @@ fn expression(text: &[u8], seed: u64) -> Result<Expression, Fault> {
     Expression::parse(utf8(text, "the expression")?, seed).map_err(invalid)
 }
 
+fn never(expression: &str) -> Fault {
+    invalid(format_args!("'{expression}' never fires: no day until the end of 2100 is as it says"))
+}
+
 pub(super) const SET: Verb = Verb {
     row: row("cron.set", Group::Cron)
         .arity(-8)
@@ -95,6 +99,9 @@ fn set(queues: &mut Queues, txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut R
         overlap,
         source: None,
     };
+    if definition.never_fires(txn.now().wall_ms()) {
+        return Err(never(utf8(when, "the expression")?));
+    }
     queues.set_schedule(txn, id, definition)?;
     reply.ok();
     Ok(Outcome::Done)
@@ -291,6 +298,14 @@ fn load(queues: &mut Queues, txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut 
     for entry in &table.entries {
         let id = entry_id(options.source, entry, &wanted);
         let definition = define(&table, entry, &options, &id)?;
+        if definition.never_fires(txn.now().wall_ms()) {
+            let fault = never(&entry.schedule);
+            return Err(invalid(format_args!(
+                "line {}: {}; nothing was loaded",
+                entry.line,
+                fault.message()
+            )));
+        }
         wanted.push((id, definition));
     }
     if options.replace {

@@ -208,7 +208,8 @@ impl<'a> Filter<'a> {
 
     fn accepts(&self, queues: &Queues, txn: &mut Txn<'_>, key: &[u8]) -> Result<bool, Fault> {
         let Some(head) = Head::read(txn, key)? else { return Ok(false) };
-        let old_enough = self.older_ms.is_none_or(|age| head.pushed + age <= queues.steady_ms(txn));
+        let old_enough =
+            self.older_ms.is_none_or(|age| head.pushed.saturating_add(age) <= queues.steady_ms(txn));
         let right_state = self.state.is_none_or(|state| current_state(queues, txn, &head) == state);
         let right_kind = match self.kind {
             Some(kind) => txn.hash_field(key, field::TYPE)?.is_some_and(|text| *text == *kind),

@@ -261,7 +261,7 @@ pub const DIRECTIVES: &[Directive] = &[
     text("appenddirname", "appendonlydir").immutable(),
     flag("aof-load-truncated", true),
     flag("aof-use-rdb-preamble", true).accepted(),
-    flag("aof-timestamp-enabled", false).accepted(),
+    flag("aof-timestamp-enabled", false),
     flag("aof-disable-auto-gc", false).accepted(),
     flag("aof-rewrite-incremental-fsync", true),
     flag("no-appendfsync-on-rewrite", false).accepted(),

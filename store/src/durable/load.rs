@@ -86,11 +86,13 @@ impl fmt::Display for LoadFault {
         match self {
             Self::Io(error) => write!(out, "cannot read the log: {error}"),
             Self::Manifest { file, fault } => write!(out, "{file}: {fault}"),
-            Self::Missing { file } => write!(out, "{file} is named in the manifest but is not there"),
+            Self::Missing { file } => {
+                write!(out, "{file}: No such file or directory, but the manifest names it")
+            }
             Self::Snapshot { file, fault } => write!(out, "{file}: {fault}"),
             Self::Damaged { file, offset, reason } => write!(
                 out,
-                "{file} is damaged at offset {offset}: {reason}. Make a copy of the folder, then look at that place; \
+                "Bad file format reading the append only file {file}: damaged at offset {offset}: {reason}. Make a copy of the folder, then look at that place; \
                  'redis-check-aof --fix' cuts everything from there on"
             ),
             Self::Changed { file, from, to } => write!(
@@ -100,22 +102,21 @@ impl fmt::Display for LoadFault {
             ),
             Self::Torn(cut) => write!(
                 out,
-                "{} ends within a unit that begins at offset {} ({} bytes would be cut); set aof-load-truncated to \
+                "Unexpected end of file reading the append only file {}: the last unit begins at offset {} and is not whole \
+                 ({} bytes would be cut); set aof-load-truncated to \
                  yes to cut it",
                 cut.file, cut.offset, cut.bytes
             ),
             Self::TornBeforeLast(cut) => write!(
                 out,
-                "{} ends within a unit that begins at offset {}, but is not the last file: later files would not fit \
-                 behind it",
+                "Unexpected end of file reading the append only file {}: the last unit begins at offset {} and is not whole, \
+                 and this is not the last file: later files would not fit behind it",
                 cut.file, cut.offset
             ),
-            Self::Replay { file, offset, fault } => {
-                write!(
-                    out,
-                    "{file} at offset {offset}: {fault}; the log does not belong to the data before it"
-                )
-            }
+            Self::Replay { file, offset, fault } => write!(
+                out,
+                "{fault} reading the append only file {file} at offset {offset}: it does not belong to the data before it"
+            ),
         }
     }
 }
@@ -253,7 +254,7 @@ impl Loader {
                 Read::Command(args) => self.take(engine, now, args)?,
                 // Within a unit there is no place to go on from.
                 Read::Annotation(line) if self.unit.is_none() => self.place.line(&line),
-                Read::Annotation(_) => {}
+                Read::Annotation(_) | Read::Stamp(_) | Read::Seal => {}
                 Read::Broken(covered) => {
                     let file = file.path.clone();
                     return Err(LoadFault::Changed { file, from: start - covered.min(start), to: start });
@@ -355,7 +356,7 @@ impl Loader {
 }
 
 /// The length of a file without the zeros at its end.
-fn without_trailing_zeros(disk: &mut dyn Disk, path: &str, size: u64) -> io::Result<u64> {
+pub(super) fn without_trailing_zeros(disk: &mut dyn Disk, path: &str, size: u64) -> io::Result<u64> {
     let mut end = size;
     let mut buffer = vec![0; CHUNK];
     while end > 0 {

@@ -19,7 +19,7 @@ pub struct LogNames {
 }
 
 impl LogNames {
-    fn manifest(&self) -> String {
+    pub(super) fn manifest(&self) -> String {
         format!("{}/{}.manifest", self.folder, self.file)
     }
 
@@ -41,6 +41,8 @@ impl LogNames {
 pub struct Log {
     /// Its path.
     current: String,
+    /// Its length, without what a write has left there that failed.
+    end: u64,
     /// Bytes of all files.
     size: u64,
     /// Bytes of all files when the log was opened or rewritten.
@@ -95,7 +97,8 @@ impl LogFiles {
             }
         };
         files.remove_history(disk)?;
-        Ok((files, Log::new(current, size), loader))
+        let end = disk.size(&current)?.unwrap_or(0);
+        Ok((files, Log::new(current, end, size), loader))
     }
 
     /// Reads the log of a data folder again, while it is being written.
@@ -124,7 +127,7 @@ impl LogFiles {
         Ok(Self { names: names.clone(), manifest })
     }
 
-    fn read(disk: &mut dyn Disk, names: &LogNames) -> Result<Option<Manifest>, LoadFault> {
+    pub(super) fn read(disk: &mut dyn Disk, names: &LogNames) -> Result<Option<Manifest>, LoadFault> {
         let path = names.manifest();
         if disk.size(&path)?.is_none() {
             return Ok(None);
@@ -170,11 +173,11 @@ impl LogFiles {
     }
 
     fn create_empty(disk: &mut dyn Disk, path: &str) -> io::Result<()> {
-        // One may be left over from a rewrite that did not come far.
-        match disk.size(path)? {
-            Some(1..) => disk.truncate(path, 0)?,
-            _ => disk.append(path, b"")?,
+        // One may be left over from a rewrite that did not come far. Its sync may have failed, so it is not used.
+        if disk.size(path)?.is_some() {
+            disk.remove(path)?;
         }
+        disk.append(path, b"")?;
         disk.sync(path)?;
         disk.close(path);
         Ok(())
@@ -216,8 +219,8 @@ fn copy(disk: &mut dyn Disk, from: &str, mut output: SnapshotOutput) -> io::Resu
 }
 
 impl Log {
-    fn new(current: String, size: u64) -> Self {
-        Self { current, size, base_size: size, seals: true, unsealed: Unsealed::default() }
+    fn new(current: String, end: u64, size: u64) -> Self {
+        Self { current, end, size, base_size: size, seals: true, unsealed: Unsealed::default() }
     }
 
     /// Without seals: for readers that know no annotations.
@@ -227,7 +230,7 @@ impl Log {
 
     /// A log that begins with this increment, which is empty.
     pub fn beginning_in(increment: &str) -> Self {
-        Self::new(increment.to_owned(), 0)
+        Self::new(increment.to_owned(), 0, 0)
     }
 
     /// The path of the increment that is appended to.
@@ -238,15 +241,31 @@ impl Log {
     /// Appends frames, whole units, and their seal, which is added to them.
     ///
     /// # Errors
-    /// Not everything could be written; the log must not be appended to any more.
+    /// Not everything could be written, and the frames are as they were. They can be appended again, after
+    /// [`Self::cut_torn_end`].
     pub fn append(&mut self, disk: &mut dyn Disk, frames: &mut Vec<u8>) -> io::Result<()> {
-        if self.seals && !frames.is_empty() {
-            self.unsealed.add(frames);
-            frames.extend_from_slice(std::mem::take(&mut self.unsealed).seal().as_bytes());
+        let (plain, mut unsealed) = (frames.len(), self.unsealed);
+        if self.seals && plain > 0 {
+            unsealed.add(frames);
+            frames.extend_from_slice(std::mem::take(&mut unsealed).seal().as_bytes());
         }
-        disk.append(&self.current, frames)?;
+        let written = disk.append(&self.current, frames);
+        if let Err(error) = written {
+            frames.truncate(plain);
+            return Err(error);
+        }
+        self.unsealed = unsealed;
+        self.end += frames.len() as u64;
         self.size += frames.len() as u64;
         Ok(())
+    }
+
+    /// Removes what an append that failed may have left behind.
+    ///
+    /// # Errors
+    /// It is unknown what is in the file; the log must not be appended to any more.
+    pub fn cut_torn_end(&mut self, disk: &mut dyn Disk) -> io::Result<()> {
+        disk.truncate(&self.current, self.end)
     }
 
     /// Makes all frames survive a power cut.
@@ -266,6 +285,7 @@ impl Log {
         self.sync(disk)?;
         disk.close(&self.current);
         self.current = increment;
+        self.end = 0;
         self.unsealed = Unsealed::default();
         Ok(())
     }
@@ -291,6 +311,9 @@ impl Log {
     /// Takes note of what the loader found: what it cut off, and what no seal covers yet.
     pub fn was_loaded(&mut self, report: &LoadReport) {
         let cut = report.cut.as_ref().map_or(0, |cut| cut.bytes);
+        if report.cut.as_ref().is_some_and(|cut| cut.file == self.current) {
+            self.end -= cut;
+        }
         self.size -= cut;
         self.base_size -= cut;
         self.unsealed = report.unsealed;

@@ -7,6 +7,11 @@ use std::fmt;
 
 use crate::resp::request::split_words;
 
+/// What is wrong, in the words of Redis.
+const FORMAT: &str =
+    "Invalid AOF manifest file format: pairs of name and value are wanted, file, seq and type among them";
+const EMPTY: &str = "Found an empty AOF manifest";
+
 /// Longest line, as in Redis.
 const LINE_MAX: usize = 1024;
 /// Longest manifest that is read, in bytes.
@@ -66,29 +71,33 @@ impl Manifest {
     pub fn parse(text: &[u8]) -> Result<Self, ManifestFault> {
         let mut manifest = Self::default();
         let mut last_increment = 0;
+        let text = text.strip_suffix(b"\n").unwrap_or(text);
+        if text.is_empty() {
+            return Err(ManifestFault { line: 1, reason: EMPTY });
+        }
         for (number, line) in text.split(|&byte| byte == b'\n').enumerate() {
             let fault = |reason| ManifestFault { line: number + 1, reason };
             let line = line.strip_suffix(b"\r").unwrap_or(line);
-            if line.is_empty() || line[0] == b'#' {
+            if line.starts_with(b"#") {
                 continue;
             }
             if line.len() > LINE_MAX {
-                return Err(fault("longer than 1024 bytes"));
+                return Err(fault("The AOF manifest file contains too long line (more than 1024 bytes)"));
             }
             let file = parse_line(line).map_err(fault)?;
             if file.kind == FileKind::Base && manifest.base().is_some() {
-                return Err(fault("a second base"));
+                return Err(fault("Found duplicate base file information"));
             }
             if file.kind == FileKind::Increment {
                 if file.sequence <= last_increment {
-                    return Err(fault("increments out of order"));
+                    return Err(fault("Found a non-monotonic sequence number"));
                 }
                 last_increment = file.sequence;
             }
             manifest.files.push(file);
         }
         if manifest.files.is_empty() {
-            return Err(ManifestFault { line: 1, reason: "no file is named" });
+            return Err(ManifestFault { line: 1, reason: EMPTY });
         }
         Ok(manifest)
     }
@@ -126,9 +135,9 @@ impl Manifest {
 }
 
 fn parse_line(line: &[u8]) -> Result<ManifestFile, &'static str> {
-    let words = split_words(line).map_err(|_| "quotes do not match")?;
+    let words = split_words(line).map_err(|_| FORMAT)?;
     if words.is_empty() || words.len() % 2 != 0 {
-        return Err("no pairs of name and value");
+        return Err(FORMAT);
     }
     let (mut name, mut sequence, mut kind) = (None, None, None);
     for pair in words.chunks_exact(2) {
@@ -146,7 +155,7 @@ fn parse_line(line: &[u8]) -> Result<ManifestFile, &'static str> {
                     b"b" => Some(FileKind::Base),
                     b"i" => Some(FileKind::Increment),
                     b"h" => Some(FileKind::History),
-                    _ => return Err("an unknown type"),
+                    _ => return Err("Unknown AOF file type"),
                 }
             }
             _ => {} // Newer versions may say more.
@@ -154,7 +163,7 @@ fn parse_line(line: &[u8]) -> Result<ManifestFile, &'static str> {
     }
     match (name, sequence, kind) {
         (Some(name), Some(sequence @ 1..), Some(kind)) => Ok(ManifestFile { name, sequence, kind }),
-        _ => Err("file, seq and type are needed"),
+        _ => Err(FORMAT),
     }
 }
 
@@ -177,14 +186,17 @@ mod tests {
     #[test]
     fn refuses_what_cannot_be_trusted() {
         for (text, reason) in [
-            ("", "no file is named"),
-            ("file a seq 1\n", "file, seq and type are needed"),
-            ("file a seq 1 type x\n", "an unknown type"),
-            ("file a seq 1 type b\nfile b seq 2 type b\n", "a second base"),
-            ("file a seq 2 type i\nfile b seq 1 type i\n", "increments out of order"),
+            ("", EMPTY),
+            ("# nothing\n", EMPTY),
+            ("file a seq 1\n", FORMAT),
+            ("file a seq 1 type i\n\nfile b seq 2 type i\n", FORMAT),
+            ("file a seq 1 type i more\n", FORMAT),
+            ("file a seq 1 type x\n", "Unknown AOF file type"),
+            ("file a seq 1 type b\nfile b seq 2 type b\n", "Found duplicate base file information"),
+            ("file a seq 2 type i\nfile b seq 1 type i\n", "Found a non-monotonic sequence number"),
             ("file ../a seq 1 type i\n", "a file name must not lead out of the folder"),
-            ("file a seq 0 type i\n", "file, seq and type are needed"),
-            ("nonsense\n", "no pairs of name and value"),
+            ("file a seq 0 type i\n", FORMAT),
+            ("nonsense\n", FORMAT),
         ] {
             assert_eq!(Manifest::parse(text.as_bytes()).unwrap_err().reason, reason, "{text}");
         }

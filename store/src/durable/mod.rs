@@ -14,13 +14,17 @@ mod read;
 mod rewrite;
 mod seal;
 mod snapshot;
+mod stamp;
+mod truncate;
 
 pub use disk::{Disk, Syncer};
 pub use load::{Cut, LoadFault, LoadReport, Loader, Progress};
 pub use log::{Log, LogFiles, LogNames};
 pub use manifest::{FileKind, Manifest, ManifestFault};
 pub use memory_disk::MemoryDisk;
-pub use pace::{Pace, SYNC_EVERY_MS, SYNC_PATIENCE_MS, SyncPolicy};
+pub use pace::{Pace, SYNC_EVERY_MS, SYNC_PATIENCE_MS, SyncPolicy, WRITE_RETRY_MS};
 pub use rewrite::Rewrite;
 pub use seal::Unsealed;
 pub use snapshot::{SnapshotInput, SnapshotOutput};
+pub use stamp::Stamps;
+pub use truncate::{CutBack, Truncation, TruncationFault};

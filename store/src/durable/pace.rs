@@ -4,7 +4,9 @@
 //! Law: an offset is *safe* when it is synced (`always`) or written (otherwise); a reply leaves only when what it
 //! depends on is safe. Under `everysec` nothing more is written while the oldest byte that is not synced is older than
 //! two seconds, so that a power cut takes back at most that much of what was acknowledged, however slow the disk is.
-//! Whoever drives a log (the threads of the daemon, the simulator) asks here what to do next and tells what came out.
+//! A write that fails (a full disk) is tried again; a sync that fails is not, ever: after it nobody knows what of the
+//! file is on the disk, and only another file can be trusted. Whoever drives a log (the threads of the daemon, the
+//! simulator) asks here what to do next and tells what came out.
 
 /// When frames are synced (`appendfsync`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +34,8 @@ impl SyncPolicy {
 pub const SYNC_EVERY_MS: u64 = 1000;
 /// How old a byte may be that is not synced under `everysec` before writing waits for the disk, in milliseconds.
 pub const SYNC_PATIENCE_MS: u64 = 2000;
+/// Time after which a write that failed is tried again, in milliseconds.
+pub const WRITE_RETRY_MS: u64 = 1000;
 
 /// How far a log has come.
 #[derive(Clone, Debug)]
@@ -47,6 +51,8 @@ pub struct Pace {
     /// The offset that the sync that is going on will reach.
     syncing_to: Option<u64>,
     last_sync_began_ms: Option<u64>,
+    /// When a write that failed is tried again.
+    retry_at_ms: Option<u64>,
     failed: bool,
 }
 
@@ -62,6 +68,7 @@ impl Pace {
             unsynced_after_ms: None,
             syncing_to: None,
             last_sync_began_ms: None,
+            retry_at_ms: None,
             failed: false,
         }
     }
@@ -119,7 +126,10 @@ impl Pace {
 
     /// Whether what was handed over may be written now.
     pub fn may_write(&self, now_ms: u64) -> bool {
-        !self.failed && self.submitted > self.written && !self.waits_for_disk(now_ms)
+        !self.failed
+            && self.submitted > self.written
+            && !self.waits_for_disk(now_ms)
+            && self.retry_at_ms.is_none_or(|at| now_ms >= at)
     }
 
     /// Whether writing waits for a sync that takes too long.
@@ -132,9 +142,20 @@ impl Pace {
     /// Everything up to `end` was written.
     pub fn wrote(&mut self, end: u64, now_ms: u64) {
         self.written = end;
+        self.retry_at_ms = None;
         let since =
             if self.syncing_to.is_some() { &mut self.unsynced_after_ms } else { &mut self.unsynced_since_ms };
         since.get_or_insert(now_ms);
+    }
+
+    /// A write has failed: a part of it may be at the end of the file, and has to go before it is tried again.
+    pub fn write_failed(&mut self, now_ms: u64) {
+        self.retry_at_ms = Some(now_ms + WRITE_RETRY_MS);
+    }
+
+    /// When a write that failed is tried again, in milliseconds; nothing if the last one succeeded.
+    pub fn retry_at_ms(&self) -> Option<u64> {
+        self.retry_at_ms
     }
 
     /// When the next sync is to begin, in milliseconds; `None` if there is nothing to sync.
@@ -166,13 +187,13 @@ impl Pace {
         }
     }
 
-    /// Writing or syncing has failed: nothing is written, synced or acknowledged from here on.
+    /// The file cannot be trusted any more: nothing is written, synced or acknowledged from here on.
     pub fn fail(&mut self) {
         self.failed = true;
         self.syncing_to = None;
     }
 
-    /// Whether writing or syncing has failed.
+    /// Whether the file cannot be trusted any more.
     pub fn has_failed(&self) -> bool {
         self.failed
     }
@@ -243,5 +264,19 @@ mod tests {
         assert!(pace.may_write(2001));
         pace.fail();
         assert!(!pace.may_write(2001));
+    }
+
+    /// A disk that is full has room again at some time. What is in the file already is synced meanwhile.
+    #[test]
+    fn a_write_that_failed_is_tried_again_a_second_later() {
+        let mut pace = written(SyncPolicy::EverySecond);
+        pace.submit(20);
+        pace.write_failed(100);
+        assert!(!pace.may_write(1099) && pace.may_write(1100));
+        assert_eq!(pace.retry_at_ms(), Some(1100));
+        assert!(pace.sync_due_ms(100).is_some());
+        pace.wrote(20, 1100);
+        pace.submit(30);
+        assert!(pace.retry_at_ms().is_none() && pace.may_write(1100));
     }
 }

@@ -6,6 +6,7 @@ use std::io;
 
 use super::disk::Disk;
 use super::seal::{Checked, Unsealed};
+use super::stamp;
 use crate::number::parse_i64;
 
 /// Bytes read at once.
@@ -18,8 +19,12 @@ const ARGUMENT_MAX: i64 = 1 << 32;
 /// What the reader found.
 pub(super) enum Read {
     Command(Vec<Vec<u8>>),
-    /// A line that begins with `#`, with its end.
+    /// A line that begins with `#`, and is none of those below, with its end.
     Annotation(Vec<u8>),
+    /// What follows was written in this second, or later.
+    Stamp(u64),
+    /// The seal of the bytes before it.
+    Seal,
     /// A seal of other bytes than the so many before it.
     Broken(u64),
     /// Nothing more.
@@ -87,16 +92,25 @@ impl Reader {
             Ok(read) => {
                 let bytes = &self.buffer[self.at..self.at + ahead];
                 self.at += ahead;
-                if let Read::Annotation(_) = read {
-                    match self.unsealed.check(bytes) {
-                        Checked::Whole => self.unsealed = Unsealed::default(),
-                        Checked::Broken => return Ok(Read::Broken(self.unsealed.bytes())),
-                        Checked::NoSeal => self.unsealed.add(bytes),
-                    }
-                } else {
+                let Read::Annotation(line) = read else {
                     self.unsealed.add(bytes);
-                }
-                Ok(read)
+                    return Ok(read);
+                };
+                Ok(match self.unsealed.check(bytes) {
+                    Checked::Whole => {
+                        self.unsealed = Unsealed::default();
+                        Read::Seal
+                    }
+                    Checked::Broken => Read::Broken(self.unsealed.bytes()),
+                    Checked::NoSeal => {
+                        self.unsealed.add(bytes);
+                        let text = line.strip_suffix(b"\r\n").unwrap_or(&line);
+                        match stamp::read(text) {
+                            Some(second) => Read::Stamp(second),
+                            None => Read::Annotation(line),
+                        }
+                    }
+                })
             }
             Err(Part::Incomplete) => Ok(Read::Incomplete),
             Err(Part::Damaged(reason)) => Ok(Read::Damaged(reason)),

@@ -40,8 +40,8 @@ pub enum ReplayFault {
 impl fmt::Display for ReplayFault {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Unknown(name) => write!(out, "unknown command '{name}'"),
-            Self::Failed { command, error } => write!(out, "'{command}' failed: {error}"),
+            Self::Unknown(name) => write!(out, "Unknown command '{name}'"),
+            Self::Failed { command, error } => write!(out, "Command '{command}' failed ({error})"),
         }
     }
 }

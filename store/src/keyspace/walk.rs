@@ -5,13 +5,16 @@
 //! that the walk passes over it. What is behind the walk may change as it likes. So each entry of the beginning is
 //! written exactly once, and nothing else is.
 //!
+//! A value of very many elements is written in parts: the walk goes on behind it only when it is whole, and images wait
+//! as long. If it changes in between, what is left of it is written at once, before the change.
+//!
 //! A hash, not a key, is what is noted: should two keys share one, both images are taken at once.
 //! Not here: the order of databases, and where the bytes go (`rdb/walk.rs`).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 
 use super::{Database, Entry, EntryRef, Keyspace};
-use crate::rdb::Records;
+use crate::rdb::{Progress, Records, is_huge};
 use crate::table::{Keyed, Table};
 
 /// How far a walk has come in a database.
@@ -24,12 +27,45 @@ pub(crate) struct Walked {
     /// stall the daemon when it grows.
     noted: BTreeSet<u64>,
     images: Records,
+    /// Huge values that the walk came to, with their hashes; only the first one may have been begun.
+    huge: VecDeque<Huge>,
+    /// What was left of the huge value that was begun, when it was about to change.
+    rest: Option<Records>,
+}
+
+/// A huge value that is being written, or will be next.
+struct Huge {
+    hash: u64,
+    key: Box<[u8]>,
+    /// How far it is written; nothing if it was not begun.
+    progress: Option<Progress>,
 }
 
 impl Walked {
     fn before_change(&mut self, table: &Table<Entry>, hash: u64) {
-        if self.position.is_some_and(|position| hash >= position) && self.noted.insert(hash) {
-            table.with_hash(hash, |entry| self.images.entry(entry));
+        if self.position.is_some_and(|position| hash >= position) {
+            if self.noted.insert(hash) {
+                table.with_hash(hash, |entry| self.images.entry(entry));
+            }
+        } else if !self.huge.is_empty() {
+            self.finish_huge(table, hash);
+        }
+    }
+
+    /// Writes at once what is left of huge values at a hash.
+    fn finish_huge(&mut self, table: &Table<Entry>, hash: u64) {
+        while let Some(at) = self.huge.iter().position(|huge| huge.hash == hash) {
+            let Some(huge) = self.huge.remove(at) else { return };
+            let Some(entry) = table.find(hash, &huge.key) else { return };
+            match huge.progress {
+                None => self.images.entry(entry),
+                Some(progress) => {
+                    let mut rest = self.images.like();
+                    let left = rest.go_on(entry, progress, usize::MAX);
+                    debug_assert!(left.is_none(), "all of it is written");
+                    self.rest = Some(rest);
+                }
+            }
         }
     }
 }
@@ -48,8 +84,29 @@ impl Database {
         self.walked.as_ref().map(|walked| walked.number)
     }
 
-    /// Lets a walk visit the entries of the next bucket that it has to write. Returns how many it looked at, the bucket
-    /// counted as one; nothing at the end.
+    /// Writes the next part of a huge value that the walk came to, of about so many elements. Says whether it was the
+    /// last one; nothing if there is no such value.
+    pub(crate) fn walk_huge(&mut self, records: &mut Records, elements: usize) -> Option<bool> {
+        let (table, walked) = (&self.table, self.walked.as_mut()?);
+        if let Some(mut rest) = walked.rest.take() {
+            records.bytes(&rest.take());
+            return Some(true);
+        }
+        let huge = walked.huge.front_mut()?;
+        let entry = table.find(huge.hash, &huge.key);
+        huge.progress = entry.and_then(|entry| {
+            let progress = huge.progress.or_else(|| records.begin_huge(entry))?;
+            records.go_on(entry, progress, elements)
+        });
+        let is_last = huge.progress.is_none();
+        if is_last {
+            walked.huge.pop_front();
+        }
+        Some(is_last)
+    }
+
+    /// Lets a walk visit the entries of the next bucket that it has to write, except huge ones, which wait for
+    /// [`Self::walk_huge`]. Returns how many it looked at, the bucket counted as one; nothing at the end.
     pub(crate) fn walk_bucket(&mut self, mut visit: impl FnMut(EntryRef<'_>)) -> Option<usize> {
         let (table, walked) = (&self.table, self.walked.as_mut()?);
         let position = walked.position?;
@@ -58,7 +115,12 @@ impl Database {
             seen += 1;
             // A bucket that was merged since may begin before the position.
             let hash = table.hash(entry.key());
-            if hash >= position && !walked.noted.contains(&hash) {
+            if hash < position || walked.noted.contains(&hash) {
+                return;
+            }
+            if is_huge(entry.view()) {
+                walked.huge.push_back(Huge { hash, key: entry.key().into(), progress: None });
+            } else {
                 visit(entry);
             }
         });
@@ -78,8 +140,14 @@ impl Keyspace {
         for (number, database) in self.databases.iter_mut().enumerate() {
             if database.len() > 0 {
                 sizes.push((number, database.len(), database.dated()));
-                let (position, noted, images) = (Some(0), BTreeSet::new(), images.like());
-                database.walked = Some(Box::new(Walked { number, position, noted, images }));
+                database.walked = Some(Box::new(Walked {
+                    number,
+                    position: Some(0),
+                    noted: BTreeSet::new(),
+                    images: images.like(),
+                    huge: VecDeque::new(),
+                    rest: None,
+                }));
             }
         }
         sizes
@@ -104,7 +172,9 @@ impl Keyspace {
     /// Bytes of images that wait to be taken.
     pub(crate) fn image_bytes(&self) -> usize {
         let all = self.databases.iter().chain(&self.leaving);
-        all.filter_map(|database| database.walked.as_ref()).map(|walked| walked.images.pending()).sum()
+        let bytes =
+            |walked: &Walked| walked.images.pending() + walked.rest.as_ref().map_or(0, Records::pending);
+        all.filter_map(|database| database.walked.as_deref()).map(bytes).sum()
     }
 
     /// Ends the walk. Returns what was emptied meanwhile: freeing it takes time.

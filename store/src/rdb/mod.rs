@@ -9,8 +9,8 @@
 //! 8.0 for dates of fields, of Valkey 9.1 for version 80.
 //!
 //! - `output` and `cursor` write and read lengths and strings; `lzf` compresses them, `crc64` checks them.
-//! - `encode` writes a value, `decode` reads one; `listpack` does both for the compact form of today, `ziplist`,
-//!   `zipmap` and `intset` read those of old.
+//! - `encode` writes a value, `encode_huge` one of very many elements in parts, `decode` reads one; `listpack` does
+//!   both for the compact form of today, `ziplist`, `zipmap` and `intset` read those of old.
 //! - `dump` is a value on its own, with version and checksum.
 //! - `snapshot` is a whole dataset: `writer` and `reader` deal with records, `save` and `load` with an engine.
 //! - `walk` writes one of an engine that goes on serving: one instant of it, in pieces.
@@ -24,6 +24,7 @@ mod decode;
 mod decode_stream;
 mod dump;
 mod encode;
+mod encode_huge;
 mod encode_stream;
 mod fault;
 mod intset;
@@ -46,11 +47,13 @@ pub(crate) use crc64::crc64;
 pub(crate) use cursor::Cursor;
 pub(crate) use decode::{Loaded, Setup};
 pub(crate) use dump::{DUMP_FRAME, DumpFault, dump, open as open_dump, read as read_dump, seal};
+pub(crate) use encode_huge::{Progress, is_huge};
 pub use fault::RdbFault;
 pub(crate) use library::{read_library, write_library};
 pub(crate) use load::state;
 pub use load::{LoadOptions, LoadedSnapshot, SnapshotFault, SnapshotLoader};
 pub(crate) use output::Output;
+pub(crate) use reader::time_of_snapshot;
 
 pub use save::SnapshotHead;
 pub(crate) use walk::Walk;

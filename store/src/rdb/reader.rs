@@ -9,6 +9,7 @@ use super::fault::RdbFault;
 use super::library::read_library;
 use super::snapshot::{FIRST_WITH_CHECKSUM, HEAD, MAGIC, MAGIC_OF_VALKEY, opcodes};
 use super::{VALKEY, crc64::Crc64};
+use crate::number::parse_u64;
 
 /// Slots of a cluster.
 const SLOTS: u64 = 16384;
@@ -232,6 +233,19 @@ impl Parser {
         }
         Ok((State::Record, None))
     }
+}
+
+/// When a snapshot that begins so was made, in Unix seconds, if it says so.
+pub(crate) fn time_of_snapshot(beginning: &[u8]) -> Option<u64> {
+    let mut cursor = Cursor::new(beginning);
+    read_head(&mut cursor).ok()?;
+    while cursor.byte().ok()? == opcodes::AUX {
+        let (name, value) = (cursor.string().ok()?.into_vec(), cursor.string().ok()?.into_vec());
+        if name == b"ctime" {
+            return parse_u64(&value);
+        }
+    }
+    None
 }
 
 /// Magic and version; returns the version.

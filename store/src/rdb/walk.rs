@@ -1,8 +1,8 @@
 //! A snapshot of one instant, written in pieces while clients are served.
 //!
 //! Law: what is written is the data as it was when the walk began, each key once; what changed before the walk came to
-//! it is written as it was (see `keyspace/walk.rs`). One step is bounded by keys and bytes; one value is written as a
-//! whole, so a huge one makes a long step. There is one walk at a time.
+//! it is written as it was (see `keyspace/walk.rs`). One step is bounded by keys, elements and bytes; only a huge
+//! value that changes before the walk is over it is written in one go. There is one walk at a time.
 //!
 //! How to use it, each call under the lock of the engine, with the world let in between:
 //! 1. [`Engine::begin_walk`] fixes the instant; the stream of effects goes on from the offset of that moment.
@@ -18,6 +18,9 @@ use crate::engine::Engine;
 use crate::keyspace::Database;
 use crate::limits::WALK_PIECE_BYTES;
 
+/// Elements of a huge value that are written before the bounds of a step are looked at again.
+const ELEMENTS_PER_PART: usize = 128;
+
 /// A walk that is under way.
 pub(crate) struct Walk {
     id: WalkId,
@@ -26,6 +29,8 @@ pub(crate) struct Walk {
     ahead: Vec<(usize, usize, usize)>,
     /// Whether the next one was begun.
     begun: bool,
+    /// Whether the last thing written is a part of a value.
+    within_value: bool,
     keys_total: u64,
     keys_done: u64,
 }
@@ -53,6 +58,9 @@ pub struct WalkPiece {
 impl Walk {
     /// Takes over the images that were kept.
     fn take_images(&mut self, engine: &mut Engine) {
+        if self.within_value {
+            return;
+        }
         let writer = &mut self.writer;
         engine.data.keyspace.take_images(|number, images| {
             writer.select(number);
@@ -75,6 +83,12 @@ impl Walk {
             loop {
                 if visits >= visits_max || writer.pending() >= WALK_PIECE_BYTES {
                     return false;
+                }
+                if let Some(is_whole) = database.walk_huge(writer.records_mut(), ELEMENTS_PER_PART) {
+                    self.within_value = !is_whole;
+                    *keys_done += u64::from(is_whole);
+                    visits += ELEMENTS_PER_PART;
+                    continue;
                 }
                 let seen = database.walk_bucket(|entry| {
                     writer.entry(entry);
@@ -108,7 +122,8 @@ impl Engine {
             if head.without_keys { Vec::new() } else { self.data.keyspace.begin_walk(&writer.like()) };
         ahead.reverse();
         let keys_total = ahead.iter().map(|&(_, keys, _)| keys as u64).sum();
-        self.walk = Some(Walk { id, writer, ahead, begun: false, keys_total, keys_done: 0 });
+        self.walk =
+            Some(Walk { id, writer, ahead, begun: false, within_value: false, keys_total, keys_done: 0 });
         Ok(id)
     }
 
@@ -123,6 +138,8 @@ impl Engine {
             self.walk = Some(walk);
             return Some(WalkPiece { bytes, keys, is_last: false, _emptied: Vec::new() });
         }
+        // Those that had to wait for the end of a huge value.
+        walk.take_images(self);
         let (bytes, keys) = (walk.writer.finish(), walk.keys_done - before);
         self.walk_has_ended();
         Some(WalkPiece { bytes, keys, is_last: true, _emptied: self.data.keyspace.end_walk() })

@@ -5,7 +5,7 @@
 
 use super::library::write_library;
 use super::snapshot::{MAGIC, SCRIPT_FIELD, opcodes};
-use super::{Output, VERSION, encode};
+use super::{Output, Progress, VERSION, encode, encode_huge};
 use crate::keyspace::EntryRef;
 use crate::rdb::crc64::Crc64;
 use crate::table::Keyed;
@@ -53,8 +53,37 @@ impl Records {
         self.output.bytes.len()
     }
 
+    /// Bytes that were written elsewhere, in the same form.
+    pub(crate) fn bytes(&mut self, bytes: &[u8]) {
+        self.output.raw(bytes);
+    }
+
     /// A key with its value and its date.
     pub(crate) fn entry(&mut self, entry: EntryRef<'_>) {
+        let view = entry.view();
+        self.head(entry, encode::type_of(view));
+        encode::value(view, &mut self.output);
+    }
+
+    /// A key with its date, and the beginning of its value, which is huge.
+    pub(crate) fn begin_huge(&mut self, entry: EntryRef<'_>) -> Option<Progress> {
+        let view = entry.view();
+        self.head(entry, encode_huge::type_of(view));
+        encode_huge::begin(view, &mut self.output)
+    }
+
+    /// A part of a huge value, of about so many elements; nothing if that was the last one.
+    pub(crate) fn go_on(
+        &mut self,
+        entry: EntryRef<'_>,
+        progress: Progress,
+        elements: usize,
+    ) -> Option<Progress> {
+        encode_huge::go_on(entry.view(), progress, elements, &mut self.output)
+    }
+
+    /// What stands before a value.
+    fn head(&mut self, entry: EntryRef<'_>, kind: u8) {
         let Self { output, usage, access } = self;
         if let Some(date) = entry.expires_at() {
             output.raw(&[opcodes::DATE_MS]);
@@ -70,10 +99,8 @@ impl Records {
                 output.raw(&[opcodes::FREQUENCY, access.frequency(entry.access()) as u8]);
             }
         }
-        let view = entry.view();
-        output.raw(&[encode::type_of(view)]);
+        output.raw(&[kind]);
         output.string(entry.key());
-        encode::value(view, output);
     }
 }
 
@@ -144,6 +171,11 @@ impl Writer {
     /// A key with its value and its date.
     pub(crate) fn entry(&mut self, entry: EntryRef<'_>) {
         self.records.entry(entry);
+    }
+
+    /// Where keys go, one after the other.
+    pub(crate) fn records_mut(&mut self) -> &mut Records {
+        &mut self.records
     }
 
     /// Keys that were written elsewhere, in the same form.

@@ -1,7 +1,7 @@
 //! A fleet: one master and those who follow it, the links between them, and an operator who lets another one be master.
 //!
-//! Law: a seed and a number of steps say everything that happens. Links lose connections, are slow, and break on one side
-//! only; servers end at any point and come back with their logs; the role goes from one to another.
+//! Law: a seed and a number of steps say everything that happens. Links lose connections, are slow, and break on one
+//! side only; servers end at any point and come back with their logs; the role goes from one to another.
 //! - [`node`] is a server and what it has lived through, [`link`] a connection between two of them.
 //! - [`checks`] is what must be true.
 //!

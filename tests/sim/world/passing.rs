@@ -21,7 +21,9 @@ impl World {
             let now = self.mono_ms();
             let tick = self.server.engine.deadline().unwrap_or(u64::MAX).min(self.ticked_at + 1000);
             let sync = if self.sync_ends_at.is_none() { self.server.sync_due_ms(now) } else { None };
-            let write = self.write_at.filter(|_| self.server.may_write(now.max(self.write_at.unwrap_or(0))));
+            let retry = self.server.pace().retry_at_ms().unwrap_or(0);
+            let write = self.write_at.map(|at| at.max(retry));
+            let write = write.filter(|&at| self.server.may_write(now.max(at)));
             let next =
                 [Some(tick), write, sync, self.sync_ends_at].into_iter().flatten().min().unwrap_or(end);
             // A crash on the way takes time, too.
@@ -78,10 +80,11 @@ impl World {
             Ok(_) => {
                 self.written.push((self.server.pace().written(), self.mono_ms()));
                 self.deliver();
-                self.schedule_write();
             }
             Err(error) => self.disk_failed(&error.to_string()),
         }
+        self.note_health();
+        self.schedule_write();
     }
 
     /// The log has grown: it is rewritten, unless it is already.
@@ -104,7 +107,22 @@ impl World {
             Err(error) => self.note(&format!("the rewrite fails: {error}")),
         }
         self.note_increment();
+        self.note_health();
         self.schedule_write();
+    }
+
+    /// What had failed may work again.
+    fn note_health(&mut self) {
+        if self.failed_at.is_some() && !self.server.is_broken() {
+            self.note("the log is sound again");
+            self.failed_at = None;
+            self.tally.heals += 1;
+        }
+    }
+
+    /// Whether the log has to begin anew, and nobody has asked for that yet.
+    pub fn wants_healing(&self) -> bool {
+        self.server.wants_healing()
     }
 
     /// Remembers where in the history the newest increment begins.
@@ -132,7 +150,8 @@ impl World {
         }
     }
 
-    /// Under `always` the process ends; otherwise it goes on without writes until somebody starts it again.
+    /// Under `always` the process ends; otherwise it goes on without writes until the log is sound again. Who waits
+    /// for a reply that depends on it is cut off.
     pub(super) fn disk_failed(&mut self, error: &str) {
         self.note(&format!("the disk fails: {error}"));
         self.failed_at.get_or_insert(self.mono_ms());
@@ -140,8 +159,20 @@ impl World {
             self.crash(true);
         } else if self.server.pace().policy() == SyncPolicy::Always {
             self.crash(false);
+        } else {
+            if !self.server.pace().is_syncing() {
+                self.sync_ends_at = None;
+            }
+            self.deliver();
+            for number in 0..self.guests.len() {
+                if matches!(self.guests[number].pending, Some((_, None))) {
+                    self.hang_up(number);
+                }
+            }
         }
-        self.disk.set_room(None);
+        if self.rng.bool() {
+            self.disk.set_room(None);
+        }
     }
 
     /// Whether writing has failed in this life of the server.
