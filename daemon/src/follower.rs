@@ -11,6 +11,7 @@ use pbj_store::engine::{LinkFault, MasterAddress};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use crate::outgoing;
 use crate::shared::Shared;
 
 /// Bytes read at once.
@@ -62,7 +63,8 @@ async fn follow(shared: &Arc<Shared>, address: MasterAddress) {
     let attempt = address.attempt;
     shared.with_data(|engine| engine.reaching_master(shared.clock.now(), attempt));
     tracing::info!(host = address.host, port = address.port, "connecting to the master");
-    let connecting = TcpStream::connect((&*address.host, address.port));
+    let source = shared.with_engine(|engine| engine.config().text("bind-source-addr").to_owned());
+    let connecting = outgoing::connect(&address.host, address.port, &source);
     let stream = tokio::select! {
         stream = connecting => stream,
         () = until_outdated(shared, attempt) => return,

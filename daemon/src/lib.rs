@@ -35,6 +35,7 @@ pub mod mailbox;
 pub mod metrics;
 pub mod migrate;
 pub mod oom_score;
+pub mod outgoing;
 pub mod panic;
 pub mod rewrite;
 pub mod saver;

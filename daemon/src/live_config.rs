@@ -2,6 +2,7 @@
 //!
 //! Law: called under the lock of the engine; so it does nothing that takes long, and never locks the engine.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -34,9 +35,13 @@ pub fn connect(shared: &Arc<Shared>, doors: Arc<Mutex<Doors>>, logging: Option<L
         tracing::warn!(%error, "oom-score-adj cannot be set");
     }
     let weak = Arc::downgrade(shared);
+    let folder = shared.folder().to_owned();
     shared.set_reconfigure(Box::new(move |config, names| {
         if let Some(name) = ["port", "bind"].into_iter().find(|name| names.contains(name)) {
             rebind(&doors, config, name)?;
+        }
+        if names.contains(&"dir") {
+            stay_in(&folder, config)?;
         }
         if let Some(name) = OOM.into_iter().find(|name| names.contains(name)) {
             set_oom_score(&mut oom_score, config, name)?;
@@ -49,6 +54,12 @@ pub fn connect(shared: &Arc<Shared>, doors: Arc<Mutex<Doors>>, logging: Option<L
                     log.growth.set_limit(GrowthLimit::of(config));
                 }
                 "loglevel" => logging.iter().for_each(|logging| logging.set_level(config.text("loglevel"))),
+                // Another role: it cannot be refused any more.
+                "replicaof" => {
+                    if let Err(error) = oom_score.apply(config) {
+                        tracing::warn!(%error, "oom-score-adj cannot be set");
+                    }
+                }
                 "client-query-buffer-limit" => {
                     if let Some(shared) = weak.upgrade() {
                         let max = config.size("client-query-buffer-limit");
@@ -73,6 +84,18 @@ fn rebind(doors: &Mutex<Doors>, config: &Config, name: &'static str) -> Result<(
         let reason = if name == "port" { CANNOT_LISTEN } else { CANNOT_BIND };
         ConfigRefusal { name, reason: reason.to_owned() }
     })
+}
+
+/// Refuses another folder: this one is locked, and all files are in it.
+fn stay_in(folder: &Path, config: &Config) -> Result<(), ConfigRefusal> {
+    let refused = |reason: String| ConfigRefusal { name: "dir", reason };
+    let place = |path: &Path| path.canonicalize().map_err(|error| refused(error.to_string()));
+    if place(Path::new(config.text("dir")))? == place(folder)? {
+        return Ok(());
+    }
+    Err(refused(
+        "the folder is locked while the server runs, and can only be another one at a start".to_owned(),
+    ))
 }
 
 fn set_oom_score(score: &mut OomScore, config: &Config, name: &'static str) -> Result<(), ConfigRefusal> {

@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{TcpStream, ToSocketAddrs};
+use std::net::TcpStream;
 use std::sync::Weak;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -18,6 +18,7 @@ use pbj_store::engine::{ClientId, Credentials, Migrated, Migration, restore_requ
 use pbj_store::resp::reply::write_command;
 
 use crate::clock::Clock;
+use crate::outgoing;
 use crate::shared::Shared;
 
 /// Connections that are kept.
@@ -155,7 +156,7 @@ impl Worker {
         let timeout = Duration::from_millis(migration.timeout_ms);
         let mut link = match self.kept.remove(&(migration.host.clone(), migration.port.clone())) {
             Some(link) => link,
-            None => Link::open(&migration.host, &migration.port, timeout).map_err(|_| LinkFault::Connect)?,
+            None => Link::open(migration, timeout).map_err(|_| LinkFault::Connect)?,
         };
         let selects = link.db != Some(migration.db);
         link.write(&opening(migration, selects), timeout)?;
@@ -215,19 +216,11 @@ fn opening(migration: &Migration, selects: bool) -> Vec<u8> {
 }
 
 impl Link {
-    fn open(host: &str, port: &str, timeout: Duration) -> io::Result<Self> {
-        let port: u16 = port.parse().map_err(|_| io::Error::from(ErrorKind::InvalidInput))?;
-        let mut last = io::Error::from(ErrorKind::NotFound);
-        for address in (host, port).to_socket_addrs()? {
-            match TcpStream::connect_timeout(&address, timeout) {
-                Ok(stream) => {
-                    stream.set_nodelay(true)?;
-                    return Ok(Self { stream, rest: Vec::new(), db: None, used_at: now_ms() });
-                }
-                Err(error) => last = error,
-            }
-        }
-        Err(last)
+    fn open(to: &Migration, timeout: Duration) -> io::Result<Self> {
+        let port: u16 = to.port.parse().map_err(|_| io::Error::from(ErrorKind::InvalidInput))?;
+        let stream = outgoing::connect_blocking(&to.host, port, &to.source, timeout)?;
+        stream.set_nodelay(true)?;
+        Ok(Self { stream, rest: Vec::new(), db: None, used_at: now_ms() })
     }
 
     fn write(&mut self, bytes: &[u8], timeout: Duration) -> Result<(), LinkFault> {

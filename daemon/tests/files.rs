@@ -292,3 +292,22 @@ fn a_snapshot_that_cannot_be_written_stops_writes_and_the_end() {
     say(&mut r, "SET a 4").unwrap();
     daemon.end("SHUTDOWN");
 }
+
+/// WAITAOF says when the disk has what this connection wrote, whatever `appendfsync` promises to everybody.
+#[test]
+fn who_asks_waits_for_the_disk() {
+    let folder = tempfile::tempdir().unwrap();
+    for policy in ["always", "everysec"] {
+        let daemon = Daemon::start(folder.path(), &["--appendfsync", policy]);
+        let mut r = daemon.connect();
+        say(&mut r, "SET a 1").unwrap();
+        let waited: (i64, i64) = redis::cmd("WAITAOF").arg(&["1", "0", "0"]).query(&mut r).unwrap();
+        assert_eq!(waited, (1, 0), "{policy}");
+        let late: (i64, i64) = redis::cmd("WAITAOF").arg(&["1", "1", "20"]).query(&mut r).unwrap();
+        assert_eq!(late, (1, 0), "there is no replica");
+        say(&mut r, "CONFIG SET appendonly no").unwrap();
+        let refused = redis::cmd("WAITAOF").arg(&["1", "0", "0"]).query::<(i64, i64)>(&mut r).unwrap_err();
+        assert!(refused.to_string().contains("appendonly is disabled"), "{refused}");
+        say(&mut r, "CONFIG SET appendonly yes").unwrap();
+    }
+}

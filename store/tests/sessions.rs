@@ -176,6 +176,88 @@ fn keys_of_a_subcommand_that_is_none() {
     let mut world = World::new();
     assert_eq!(world.call("COMMAND GETKEYS OBJECT key"), "-ERR Invalid command specified");
     assert_eq!(world.call("COMMAND GETKEYS OBJECT ENCODING key"), "*1 $3 key");
+    // A stream without its ID.
+    let halved = world.call("COMMAND GETKEYS XREADGROUP GROUP g c NOACK STREAMS x0");
+    assert_eq!(halved, "-ERR Invalid arguments specified for command");
+}
+
+/// Within a transaction nobody hears of what happened before he began to listen, and whoever ends it does; what is
+/// published comes after what happened before.
+#[test]
+fn events_of_a_transaction_come_in_their_order() {
+    let mut world = World::new();
+    world.call("CONFIG SET notify-keyspace-events KEA");
+    let early = world.connect();
+    world.call_as(early, "PSUBSCRIBE *");
+    for request in
+        ["MULTI", "SADD s a", "PSUBSCRIBE __keyevent*", "SADD s b", "PUNSUBSCRIBE", "SADD s c", "PUBLISH c m"]
+    {
+        world.call(request);
+    }
+    let reply = world.call("EXEC");
+    assert_eq!(reply.matches("__keyevent@0__:sadd").count(), 1, "{reply}");
+    let told = world.messages(early).join(" | ");
+    assert_eq!(told.matches("__keyevent@0__:sadd").count(), 3, "{told}");
+    assert!(told.ends_with("$1 c $1 m"), "{told}");
+}
+
+/// SWAPDB brings a key past its date to somebody who waits for it: it goes at once, and the client waits on.
+#[test]
+fn a_key_past_its_date_is_swapped_to_who_waits() {
+    let mut world = World::new();
+    for request in ["SELECT 1", "RPUSH k hello", "PEXPIRE k 100", "SELECT 0"] {
+        world.call(request);
+    }
+    let waiter = world.connect();
+    assert_eq!(world.call_as(waiter, "BRPOP k 0"), "");
+    // Nobody looked for it yet.
+    world.now = world.now.plus_ms(101);
+    world.engine.fetch_frames(Vec::new());
+    assert_eq!(world.call("SWAPDB 1 0"), "+OK");
+    let frames = readable(&world.engine.fetch_frames(Vec::new()));
+    assert_eq!(frames, "*2 $6 SELECT $1 0 *3 $6 SWAPDB $1 1 $1 0 *2 $3 DEL $1 k");
+    assert!(world.call("CLIENT LIST").contains("flags=b"), "it waits on");
+    world.call("RPUSH k a");
+    let served = world.engine.take_outputs().into_iter().any(
+        |output| matches!(output, Output::Reply { client, bytes } if client == waiter && readable(&bytes) == "*2 $1 k $1 a"),
+    );
+    assert!(served);
+}
+
+/// SMOVE looks for both keys, whatever it finds: the target goes if its date has passed.
+#[test]
+fn a_move_from_nothing_looks_for_its_target() {
+    let mut world = World::new();
+    world.call("SET t x PXAT 1");
+    assert_eq!((world.call("SMOVE none t a"), world.call("DBSIZE")), (":0".into(), ":0".into()));
+}
+
+/// What SCAN and RANDOMKEY come by past its date goes key by key, without a transaction; within EXEC with one.
+#[test]
+fn keys_found_past_their_date_by_the_way_go_one_by_one() {
+    for request in ["SCAN 0", "RANDOMKEY"] {
+        for in_exec in [false, true] {
+            let mut world = World::new();
+            world.call("MSET a 1 b 2");
+            world.call("PEXPIRE a 1");
+            world.call("PEXPIRE b 1");
+            world.now = world.now.plus_ms(2);
+            world.engine.fetch_frames(Vec::new());
+            if in_exec {
+                world.call("MULTI");
+                world.call(request);
+                world.call("EXEC");
+            } else {
+                world.call(request);
+            }
+            let frames = readable(&world.engine.fetch_frames(Vec::new()));
+            assert_eq!(
+                (frames.matches("DEL").count(), frames.contains("MULTI")),
+                (2, in_exec),
+                "{request}: {frames}"
+            );
+        }
+    }
 }
 
 #[test]

@@ -1,6 +1,7 @@
 """What is expected of each unit: `expected.tsv`.
 
-    unit     NAME  MODE  OK  SECONDS     a unit, how it is run, how many of its tests pass, how long it took
+    unit     NAME  MODE  OK  SECONDS     a unit, how it is run, how many of its tests pass, how long it took; a unit that
+                                         is run in both ways has a second row, NAME:external
     differs  NAME  TEST  REASON          a test of it that does not pass, and why that is so
     skips    NAME  TEST  REASON          a test of it that would not even end, or takes later ones along, and why
     slow     NAME  TEST  REASON          a test that runs with --slow only; `*` is the whole unit

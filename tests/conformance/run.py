@@ -133,7 +133,7 @@ def try_unit(options, source, unit, mode):
     folder = pathlib.Path(tempfile.mkdtemp(prefix="pbj-conformance-"))
     with PORTS:
         base = NEXT_BASE[0] = NEXT_BASE[0] + 200 if NEXT_BASE[0] < 31000 else 20000
-    words = ["tclsh", "tests/test_helper.tcl", "--single", unit, "--durable", "--tags", options.suite.tags, "--clients", "1"]
+    words = ["tclsh", "tests/test_helper.tcl", "--single", unit.partition(":")[0], "--durable", "--tags", options.suite.tags, "--clients", "1"]
     words += ["--baseport", str(base), "--portcount", "160", "--timeout", str(options.seconds)]
     words += [word for only in options.only for word in ("--only", only)]
     words += [word for test in options.book.skipped(unit, options.slow) for word in ("--skiptest", test)]

@@ -5,6 +5,7 @@ belongs to that step. Both servers must say the same to every client, except for
 (messages of one step to one client over several subscriptions).
 """
 
+import itertools
 import random
 import select
 import time
@@ -90,12 +91,17 @@ class Round:
     def run(self, peers, steps):
         crowds = [Crowd(peer, self.protocol, MODES[self.mode]) for peer in peers]
         try:
+            self.ended_all = set()
             for at, (client, args) in enumerate(steps):
+                if is_end_of_all(args):
+                    self.ended_all.add(client)
                 for crowd in crowds:
                     crowd.send(client, args)
                 heard = hear(crowds)
                 if swap_woke_several(client, args, heard):
                     return
+                if several_went_on(client, heard):
+                    return self.judge_first(at, client, args, heard)
                 self.judge(at, client, args, heard)
             self.judge_end(crowds, len(steps))
         finally:
@@ -104,8 +110,16 @@ class Round:
 
     def judge(self, at, client, args, heard):
         for number, (a, b) in enumerate(zip(*heard)):
-            if not alike(args, a, b):
+            if not alike(args, a, b, number in self.ended_all):
                 text = f"  client {number} after client {client} said {line(args)}\n    reference: {tell(a)}\n    ours:      {tell(b)}"
+                raise Difference(text, at)
+
+    def judge_first(self, at, client, args, heard):
+        """As `judge`, for the first reply to each client that was set free."""
+        firsts = [[[frame for frame in frames if not is_message(frame)][:1] for frames in lists] for lists in heard]
+        for number, (a, b) in enumerate(zip(*firsts)):
+            if number != client and a != b:
+                text = f"  client {number} set free by client {client}, which said {line(args)}\n    reference: {tell(a)}\n    ours:      {tell(b)}"
                 raise Difference(text, at)
 
     def judge_end(self, crowds, at):
@@ -166,6 +180,15 @@ def swap_woke_several(client, args, heard):
     return args[0] == b"SWAPDB" and sum(1 for number, frames in enumerate(replies) if frames and number != client) > 1
 
 
+def several_went_on(client, heard):
+    """Whether several clients were set free in one step, and one of them at least had sent more meanwhile. Redis goes on
+    with them one after the other, ours side by side, as with any clients whose requests are there at the same time: what
+    they find of each other is not said from here on."""
+    replies = [[frame for frame in frames if not is_message(frame)] for frames in heard[0]]
+    others = [frames for number, frames in enumerate(replies) if frames and number != client]
+    return len(others) > 1 and any(len(frames) > 1 for frames in others)
+
+
 def is_message(frame):
     kind, content = frame
     return kind in "*>" and content and content[0][0] == "$" and content[0][1] in MESSAGES
@@ -183,12 +206,26 @@ def messages_of(frames):
     return sorted(messages), keys
 
 
-def unordered_ends(args, frames):
-    """The confirmations of an UNSUBSCRIBE from everything: nobody promises in which order the names come."""
-    if b"UNSUBSCRIBE" not in args[0] or len(args) > 1:
-        return frames
-    content = [frame[1] for frame in frames]
-    return [sorted(repr(items[1]) for items in content), [(items[0], items[2]) for items in content]]
+def is_end_of_all(args):
+    """Whether this is an UNSUBSCRIBE from everything: nobody promises in which order its confirmations name what ends."""
+    return b"UNSUBSCRIBE" in args[0] and len(args) == 1
+
+
+def unordered_ends(frames):
+    """The same with the names in order, within each row of confirmations of one kind."""
+    def kind_of(frame):
+        kind, content = frame
+        found = kind in "*>" and content and content[0][0] == "$" and content[0][1] or b""
+        return found if found.endswith(b"unsubscribe") else None
+
+    ordered = []
+    for kind, row in itertools.groupby(frames, kind_of):
+        row = list(row)
+        if kind:
+            names = sorted((frame[1][1] for frame in row), key=repr)
+            row = [(frame[0], [frame[1][0], name, frame[1][2]]) for frame, name in zip(row, names)]
+        ordered += row
+    return ordered
 
 
 def torn(frames):
@@ -206,8 +243,9 @@ def leaves(frames):
     return sorted(parts)
 
 
-def alike(args, a, b):
-    """Whether two clients got the same; messages of one step may come in any order, replies may not."""
+def alike(args, a, b, ended_all):
+    """Whether two clients got the same; messages of one step may come in any order, replies may not, nor the ends of
+    subscriptions, unless this client has ended all it had."""
     if torn(a):
         # Redis 7.0 puts events that a client of RESP3 listens to into the middle of its replies, so that nobody can read
         # them. Ours puts them before.
@@ -217,12 +255,14 @@ def alike(args, a, b):
     # Redis tells nobody when SWAPDB brings a list to somebody who waits for it, and it is popped. Ours does.
     extra = keys_b - keys_a if args[0] == b"SWAPDB" and keys_a <= keys_b else set()
     # Redis collects changes until it has served everybody, and so tells a client that was set free by a change, and then
-    # asked for broadcasts, of that change. Ours tells those who had asked before.
-    late = keys_a - keys_b if ("+", b"OK") in x and args[0] != b"CLIENT" else set()
-    if told_a != told_b or keys_a - late != keys_b - extra or len(x) != len(y):
+    # asked for broadcasts, of that change, and not one that then asked for none. Ours tells those who had asked before.
+    asked = args[0] not in (b"CLIENT", b"RESET") and (("+", b"OK") in x or ("+", b"RESET") in x)
+    late, early = (keys_a - keys_b, keys_b - keys_a) if asked else (set(), set())
+    if told_a != told_b or keys_a - late != keys_b - extra - early or len(x) != len(y):
         return False
-    if unordered_ends(args, x) == unordered_ends(args, y):
-        return True
+    if ended_all:
+        # It may have been sent long ago, behind a request that waited.
+        x, y = unordered_ends(x), unordered_ends(y)
     slack = TIME_SLACK_MS if b"EXPIRE" in args[0] else 0
     return all(p == q or same(args, p, q) or known.excuse(args, p, q) or near(p, q, slack) for p, q in zip(x, y))
 

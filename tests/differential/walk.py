@@ -133,7 +133,8 @@ class Session:
             a, b = (set(e) if bare else set(zip(e[::2], e[1::2])) for e in (a, b))
             if name == b"zscan" and a != b:
                 # Known as "sort-converts": a skip list prints scores in another way than a compact sorted set.
-                a, b = ({(member, float(score[1])) for member, score in pairs} for pairs in (a, b))
+                scores = [{member: score[1] for member, score in pairs} for pairs in (a, b)]
+                a, b = (set(), set()) if are_twins(*scores) else (a, b)
         if a != b:
             text = f"  {line(args)} to the end\n    reference: {a}\n    ours:      {b}"
             raise Difference(text[:3000], at)
@@ -160,10 +161,10 @@ class Session:
             found += 1
             encodings = self.call(b"OBJECT", b"ENCODING", key)
             scores = [
-                {member[1]: float(score[1]) for member, score in zip(flat[::2], flat[1::2])}
+                {member[1]: score[1] for member, score in zip(flat[::2], flat[1::2])}
                 for flat in (self.flat_range(client, key) for client in self.clients)
             ]
-            if encodings != [("$", b"skiplist"), ("$", b"listpack")] or scores[0] != scores[1]:
+            if encodings != [("$", b"skiplist"), ("$", b"listpack")] or not are_twins(*scores):
                 return False
         return found > 0
 
@@ -190,6 +191,15 @@ class Session:
             lines.append(f"    db {db} {line([key])}: {kinds[0][1]} {dates[0][1]} / {kinds[1][1]} {dates[1][1]}")
         sizes = self.call("DBSIZE")
         return "\n".join(lines[:10]) or f"    no key explains it; DBSIZE {sizes[0][1]} / {sizes[1][1]}"
+
+
+def are_twins(scores, ours):
+    """Whether a skip list and a compact sorted set hold the same: they print scores in their own ways, and only the former
+    tells -0 from 0."""
+    def same_score(a, b):
+        return float(a) == float(b) and not (str(float(b)) == "-0.0" and str(float(a)) == "0.0")
+
+    return scores.keys() == ours.keys() and all(same_score(score, ours[member]) for member, score in scores.items())
 
 
 def gives_short_life(args):

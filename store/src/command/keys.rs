@@ -127,7 +127,7 @@ impl KeySpec {
                     begin + last as usize
                 } else if limit > 1 {
                     // The keys are the first of `limit` equal parts of what follows: streams before their IDs.
-                    begin + (end.saturating_sub(begin) / limit).saturating_sub(1)
+                    begin + (end.saturating_sub(begin) / limit).checked_sub(1)?
                 } else {
                     end.saturating_sub(last.unsigned_abs() as usize)
                 };

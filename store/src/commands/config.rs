@@ -34,7 +34,7 @@ fn config_get(engine: &mut Engine, _client: ClientId, mut args: Args<'_>, reply:
 }
 
 /// Directives whose change may fail in the world, so that the client has to wait for it.
-const WORLDLY: &[&str] = &["bind", "port", "oom-score-adj", "oom-score-adj-values"];
+const WORLDLY: &[&str] = &["bind", "dir", "port", "oom-score-adj", "oom-score-adj-values"];
 
 /// The error of CONFIG SET for one of its pairs.
 fn failed(name: &str, reason: &str) -> Fault {
@@ -70,6 +70,9 @@ fn config_set(engine: &mut Engine, client: ClientId, mut args: Args<'_>, reply: 
         }
         if directive.protected && !may_be_protected {
             return Err(failed(&name, "can't set protected config"));
+        }
+        if engine.is_loading() && directive.not_while_loading {
+            return Err(Fault::Loading);
         }
         if names.contains(&directive.name) {
             return Err(failed(&name, "duplicate parameter"));

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::prelude::*;
 use crate::COMPATIBLE_WITH;
-use crate::engine::{ClientId, DatabaseSize, Engine, Facts, Session};
+use crate::engine::{ClientId, DatabaseSize, Engine, Facts};
 use crate::script::Scripting;
 
 pub(super) const ROWS: &[Command] = &[INFO];
@@ -138,7 +138,7 @@ fn memory(engine: &Engine, facts: &Facts, text: &mut String) {
     let used = engine.host.memory_used() as u64;
     let databases = (0..engine.data.keyspace.count()).map(|index| engine.data.keyspace.db(index));
     let overhead: usize = databases.map(|database| database.overhead()).sum();
-    let buffers: usize = engine.sessions.values().map(Session::footprint).sum();
+    let buffers = engine.bytes_of_clients();
     let maxmemory = engine.config().maxmemory();
     let peak = facts.memory_peak.max(used);
     let dataset = used.saturating_sub((overhead + buffers) as u64);
@@ -191,10 +191,10 @@ fn memory(engine: &Engine, facts: &Facts, text: &mut String) {
         "rss_overhead_bytes": beyond(facts.resident, resident),
         "mem_fragmentation_ratio": ratio(facts.resident, used),
         "mem_fragmentation_bytes": beyond(facts.resident, used),
-        "mem_not_counted_for_evict": 0,
-        "mem_replication_backlog": engine.backlog_bytes(),
+        "mem_not_counted_for_evict": engine.bytes_not_counted(),
+        "mem_replication_backlog": engine.backlog_bytes() - engine.bytes_for_slow_replicas(),
         "mem_total_replication_buffers": engine.backlog_bytes(),
-        "mem_clients_slaves": engine.bytes_for_replicas().saturating_sub(engine.backlog_bytes()),
+        "mem_clients_slaves": engine.bytes_for_slow_replicas(),
         "mem_clients_normal": buffers,
         "mem_cluster_links": 0,
         "mem_aof_buffer": facts.log.as_ref().map_or(0, |log| log.pending),
@@ -236,8 +236,11 @@ fn persistence(engine: &Engine, facts: &Facts, text: &mut String) {
         "aof_current_rewrite_time_sec": seconds(state.rewriting),
         "aof_last_bgrewrite_status": status(state.rewrites.last_ok),
         "aof_rewrites": state.rewrites.succeeded,
+        "aof_rewrites_consecutive_failures": state.rewrites.failed_in_a_row,
         "aof_last_write_status": status(facts.log.as_ref().is_none_or(|log| log.last_write_ok)),
         "aof_last_cow_size": 0,
+        "module_fork_in_progress": 0,
+        "module_fork_last_cow_size": 0,
     }
     if let Some(log) = &facts.log {
         lines! { text,
@@ -267,8 +270,8 @@ fn stats(engine: &Engine, facts: &Facts, text: &mut String) {
         "total_net_repl_output_bytes": syncs.output,
         "instantaneous_input_kbps": kilobytes(stats.input_rate.per_second()),
         "instantaneous_output_kbps": kilobytes(stats.output_rate.per_second()),
-        "instantaneous_input_repl_kbps": "0.00",
-        "instantaneous_output_repl_kbps": "0.00",
+        "instantaneous_input_repl_kbps": kilobytes(stats.replication_input_rate.per_second()),
+        "instantaneous_output_repl_kbps": kilobytes(stats.replication_output_rate.per_second()),
         "rejected_connections": facts.rejected_connections,
         "sync_full": syncs.full,
         "sync_partial_ok": syncs.partial,

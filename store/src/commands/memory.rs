@@ -2,7 +2,7 @@
 
 use super::object::USAGE;
 use super::prelude::*;
-use crate::engine::{ClientId, Engine, Session};
+use crate::engine::{ClientId, Engine};
 
 pub(super) const ROWS: &[Command] = &[MEMORY];
 
@@ -42,7 +42,7 @@ struct Breakdown {
 impl Breakdown {
     fn of(engine: &Engine) -> Self {
         let used = engine.host.memory_used() as u64;
-        let clients: u64 = engine.sessions.values().map(|session| Session::footprint(session) as u64).sum();
+        let clients = engine.bytes_of_clients() as u64;
         let databases: Vec<(usize, u64, u64)> = (0..engine.data.keyspace.count())
             .map(|db| (db, engine.data.keyspace.db(db)))
             .filter(|(_, database)| database.len() > 0)
@@ -85,8 +85,8 @@ fn memory_stats(engine: &mut Engine, _client: ClientId, _args: Args<'_>, reply: 
         ("peak.allocated", parts.peak),
         ("total.allocated", parts.used),
         ("startup.allocated", engine.memory_at_start as u64),
-        ("replication.backlog", 0),
-        ("clients.slaves", 0),
+        ("replication.backlog", engine.backlog_bytes() - engine.bytes_for_slow_replicas()),
+        ("clients.slaves", engine.bytes_for_slow_replicas()),
         ("clients.normal", parts.clients),
         ("cluster.links", 0),
         ("aof.buffer", log),

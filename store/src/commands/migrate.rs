@@ -106,6 +106,7 @@ fn migrate(engine: &mut Engine, client: ClientId, mut args: Args<'_>, reply: &mu
     let migration = Migration {
         host: String::from_utf8_lossy(host).into_owned(),
         port: String::from_utf8_lossy(port).into_owned(),
+        source: engine.config().text("bind-source-addr").to_owned(),
         db: target_db,
         timeout_ms,
         credentials: options.credentials,

@@ -38,6 +38,7 @@ fn subscribe_to(
     reply: &mut Reply<'_>,
     (scope, kind): (Scope, &str),
 ) -> Run {
+    engine.publish_events();
     for channel in args.rest() {
         if engine.session_mut(client)?.subscribed(scope).insert((*channel).into()) {
             engine.channels.add(scope, channel, client);
@@ -58,6 +59,7 @@ fn unsubscribe_from(
     reply: &mut Reply<'_>,
     (scope, kind): (Scope, &str),
 ) -> Run {
+    engine.publish_events();
     let named: Vec<Box<[u8]>> = args.rest().iter().map(|&channel| channel.into()).collect();
     let channels = if named.is_empty() {
         engine.session_mut(client)?.subscribed(scope).iter().cloned().collect()
@@ -170,6 +172,7 @@ fn publish_in(
     reply: &mut Reply<'_>,
     scope: Scope,
 ) -> Run {
+    engine.publish_events();
     let (channel, message) = (args.bytes()?, args.bytes()?);
     reply.count(engine.publish(scope, channel, message));
     // A replica passes on what its master publishes; what it publishes itself is heard by its own clients.

@@ -30,7 +30,6 @@ fn replicaof(engine: &mut Engine, client: ClientId, mut args: Args<'_>, reply: &
     }
     if is_word(host, "no") && is_word(port, "one") {
         engine.follow_nobody();
-        engine.write_down_master(None)?;
         reply.ok();
         return Ok(Outcome::Done);
     }
@@ -41,7 +40,6 @@ fn replicaof(engine: &mut Engine, client: ClientId, mut args: Args<'_>, reply: &
         return Ok(Outcome::Done);
     }
     let host = String::from_utf8_lossy(host).into_owned();
-    engine.write_down_master(Some((&host, port)))?;
     engine.follow(&host, port);
     reply.ok();
     Ok(Outcome::Done)
@@ -192,6 +190,7 @@ const WAIT: Command = Command::system("wait", Group::Generic, wait)
     .flags(NOSCRIPT)
     .since("3.0.0")
     .cost("O(1)")
+    .categories(CONNECTION | OWN_CATEGORIES)
     .summary("Waits until replicas have confirmed what this connection wrote.")
     .syntax("numreplicas:i timeout:i")
     .tips(&["request_policy:all_shards", "response_policy:agg_min"]);
@@ -221,6 +220,7 @@ const WAITAOF: Command = Command::system("waitaof", Group::Generic, waitaof)
     .flags(NOSCRIPT)
     .since("7.2.0")
     .cost("O(1)")
+    .categories(CONNECTION | OWN_CATEGORIES)
     .summary("Waits until what this connection wrote is safe on disks.")
     .syntax("numlocal:i numreplicas:i timeout:i")
     .tips(&["request_policy:all_shards", "response_policy:agg_min"]);

@@ -89,6 +89,8 @@ fn smove(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     let (source, target, member) = (args.key()?, args.key()?, args.bytes()?);
     let (limits, hash_key) = txn.table_setup();
     if txn.set_mut(source)?.is_none() {
+        // If its date has passed, it goes now: both keys were looked for.
+        txn.entry(target);
         reply.integer(0);
         return Ok(Outcome::Done);
     }

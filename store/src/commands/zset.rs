@@ -228,7 +228,7 @@ const ZRANK: Command = Command::data("zrank", Group::SortedSet, zrank)
     .since("2.0.0")
     .cost("O(log(N))")
     .summary("Returns the index of a member, counted from the lowest score.")
-    .syntax("key:k member:s");
+    .syntax("key:k member:s [withscore/WITHSCORE@7.2.0]");
 
 fn zrank(txn: &mut Txn<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     rank(txn, args, reply, false)
@@ -241,7 +241,7 @@ const ZREVRANK: Command = Command::data("zrevrank", Group::SortedSet, zrevrank)
     .since("2.0.0")
     .cost("O(log(N))")
     .summary("Returns the index of a member, counted from the highest score.")
-    .syntax("key:k member:s");
+    .syntax("key:k member:s [withscore/WITHSCORE@7.2.0]");
 
 fn zrevrank(txn: &mut Txn<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     rank(txn, args, reply, true)

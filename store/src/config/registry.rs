@@ -29,6 +29,8 @@ pub struct Directive {
     pub sensitive: bool,
     /// Can be set while the daemon runs only if `enable-protected-configs` allows it.
     pub protected: bool,
+    /// Cannot be set while data is loaded.
+    pub not_while_loading: bool,
     /// Is not listed by patterns.
     pub hidden: bool,
     /// What it does here.
@@ -74,6 +76,7 @@ const fn directive(name: &'static str, kind: Kind, default: &'static str) -> Dir
         immutable: false,
         sensitive: false,
         protected: false,
+        not_while_loading: false,
         hidden: false,
         status: Status::Honoured,
     }
@@ -120,6 +123,10 @@ impl Directive {
         Self { protected: true, ..self }
     }
 
+    const fn not_while_loading(self) -> Self {
+        Self { not_while_loading: true, ..self }
+    }
+
     const fn hidden(self) -> Self {
         Self { hidden: true, ..self }
     }
@@ -149,7 +156,7 @@ pub const DIRECTIVES: &[Directive] = &[
     flag("aof-checksums", true).immutable(),
     integer("http-port", 0, 65535, "9180").immutable(),
     special("http-bind", "127.0.0.1").immutable(),
-    text("bind-source-addr", "").accepted(),
+    text("bind-source-addr", ""),
     integer("socket-mark-id", 0, UINT_MAX, "0").immutable().accepted(),
     flag("daemonize", false).immutable().accepted(),
     choice("supervised", &["upstart", "systemd", "auto", "no"], "auto").immutable().accepted(),
@@ -254,8 +261,8 @@ pub const DIRECTIVES: &[Directive] = &[
     flag("lua-enable-deprecated-api", false).immutable().hidden(),
     memory("script-memory-limit", 0, "268435456"),
     // Log.
-    special("dir", ".").protected(),
-    flag("appendonly", true),
+    special("dir", ".").protected().not_while_loading(),
+    flag("appendonly", true).not_while_loading(),
     choice("appendfsync", &["everysec", "always", "no"], "everysec"),
     text("appendfilename", "appendonly.aof").immutable(),
     text("appenddirname", "appendonlydir").immutable(),
@@ -296,7 +303,7 @@ pub const DIRECTIVES: &[Directive] = &[
     flag("repl-diskless-sync", true),
     integer("repl-diskless-sync-delay", 0, INT_MAX, "0"),
     integer("repl-diskless-sync-max-replicas", 0, INT_MAX, "0"),
-    choice("repl-diskless-load", &["disabled", "on-empty-db", "swapdb"], "disabled"),
+    choice("repl-diskless-load", &["disabled", "on-empty-db", "swapdb"], "disabled").not_while_loading(),
     integer("repl-timeout", 1, INT_MAX, "60"),
     integer("repl-ping-replica-period", 1, INT_MAX, "10").alias("repl-ping-slave-period"),
     memory("repl-backlog-size", 1, "1048576"),

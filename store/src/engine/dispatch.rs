@@ -270,6 +270,10 @@ impl Engine {
         let run = self.invoke(&invocation, &mut reply);
         self.data.quiet = false;
         self.data.hints.clear();
+        // Keys past their date that it came by have nothing to do with each other.
+        if command.row.is(flags::TOUCHES_ARBITRARY_KEYS) {
+            self.data.feed.loosen_unit();
+        }
         self.end_unit();
         if is_local {
             self.end_local_write();

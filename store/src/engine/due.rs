@@ -76,6 +76,9 @@ impl Engine {
         let (input, output) = self.host.traffic();
         self.stats.input_rate.sample(now.mono_ms, input);
         self.stats.output_rate.sample(now.mono_ms, output);
+        let replication = self.replication.counters;
+        self.stats.replication_input_rate.sample(now.mono_ms, replication.input);
+        self.stats.replication_output_rate.sample(now.mono_ms, replication.output);
     }
 
     /// When something is due next, in monotonic milliseconds.

@@ -93,13 +93,15 @@ impl Pool {
 
 impl Engine {
     /// Bytes beyond the limit. What clients take that are gone already, but whose connections still end, is as good as
-    /// free; so is what waits to be written into a snapshot, or evicting a key would free nothing.
+    /// free; so is what waits to be written into a snapshot, or evicting a key would free nothing; and so is what slow
+    /// replicas still have to get, or evicting keys would make it more.
     fn excess(&self) -> usize {
         match usize::try_from(self.config.maxmemory()) {
             Ok(limit @ 1..) => {
                 let leaving: usize = self.leaving.values().sum();
                 let waiting = if self.walk.is_some() { self.walk_bytes_waiting() } else { 0 };
-                self.host.memory_used().saturating_sub(leaving + waiting).saturating_sub(limit)
+                let apart = leaving + waiting + self.bytes_not_counted() as usize;
+                self.host.memory_used().saturating_sub(apart).saturating_sub(limit)
             }
             _ => 0,
         }
@@ -122,7 +124,7 @@ impl Engine {
         let began = self.host.stopwatch_ns();
         for _ in 0..EVICT_PER_COMMAND {
             let Some((db, key)) = self.next_victim() else {
-                self.end_unit();
+                self.end_eviction();
                 return true;
             };
             // Only what the key itself gives back counts: telling others that it is gone takes memory again, and must
@@ -136,11 +138,17 @@ impl Engine {
                 break;
             }
         }
-        self.end_unit();
+        self.end_eviction();
         let took = self.host.stopwatch_ns().saturating_sub(began);
         self.note_latency("eviction-cycle", took);
         // If the bound was reached, the next command goes on; this one need not fail.
         false
+    }
+
+    /// Ends the unit of an eviction: keys that go have nothing to do with each other.
+    fn end_eviction(&mut self) {
+        self.data.feed.loosen_unit();
+        self.end_unit();
     }
 
     fn next_victim(&mut self) -> Option<(usize, Box<[u8]>)> {

@@ -22,7 +22,10 @@ impl Engine {
             self.close(client);
             self.leaving.insert(client, size);
         }
-        let stays = |session: &&Session| !session.no_evict && !self.leaving.contains_key(&session.id);
+        // Those that follow have a limit of their own.
+        let stays = |session: &&Session| {
+            !session.no_evict && !self.leaving.contains_key(&session.id) && !self.follows(session.id)
+        };
         let mut sizes: Vec<(usize, ClientId)> =
             self.sessions.values().filter(stays).map(size_of_session).collect();
         let mut total: usize = sizes.iter().map(|&(size, _)| size).sum();

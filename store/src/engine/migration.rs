@@ -17,6 +17,8 @@ pub struct Migration {
     pub host: String,
     /// Its port.
     pub port: String,
+    /// The address of this machine that is to be used, or nothing.
+    pub source: String,
     /// The database there.
     pub db: i64,
     /// How long it may be silent, in milliseconds.

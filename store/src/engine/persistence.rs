@@ -37,11 +37,13 @@ pub struct Runs {
     pub succeeded: u64,
     /// How many failed.
     pub failed: u64,
+    /// How many failed since the last that succeeded.
+    pub failed_in_a_row: u64,
 }
 
 impl Default for Runs {
     fn default() -> Self {
-        Self { last_ok: true, last_seconds: None, succeeded: 0, failed: 0 }
+        Self { last_ok: true, last_seconds: None, succeeded: 0, failed: 0, failed_in_a_row: 0 }
     }
 }
 
@@ -51,6 +53,7 @@ impl Runs {
         self.last_seconds = Some(ms / 1000);
         self.succeeded += u64::from(ok);
         self.failed += u64::from(!ok);
+        self.failed_in_a_row = if ok { 0 } else { self.failed_in_a_row + 1 };
     }
 }
 

@@ -32,6 +32,10 @@ pub struct Stats {
     pub input_rate: RateMeter,
     /// Bytes to clients per second, lately.
     pub output_rate: RateMeter,
+    /// Bytes from the master per second, lately.
+    pub replication_input_rate: RateMeter,
+    /// Bytes to replicas per second, lately.
+    pub replication_output_rate: RateMeter,
 }
 
 /// What a database holds.

@@ -3,7 +3,7 @@
 use super::Engine;
 use super::channels::Scope;
 use super::host::LogLevel;
-use crate::txn::{DbKey, Event, Flushed};
+use crate::txn::{DbKey, Event, Flushed, Swept};
 
 impl Engine {
     /// Ends the unit that is going on. Everything it touched is visible from here on.
@@ -28,8 +28,12 @@ impl Engine {
             let (mut touched, flushed) = self.data.touched.take();
             self.note_own_dates(&touched);
             self.spread_touched(&touched, &flushed);
-            swept.iter().for_each(|(db, key)| self.fail_watchers(*db, key));
-            touched.extend(swept);
+            for Swept { key, is_alive } in swept {
+                if is_alive {
+                    self.fail_watchers(key.0, &key.1);
+                }
+                touched.push(key);
+            }
             self.serve_waiters(touched);
             // What those who were served did can be heard of, too.
             if !self.data.events.is_empty() {
@@ -67,7 +71,9 @@ impl Engine {
         }
     }
 
-    fn publish_events(&mut self) {
+    /// Tells of what happened so far, before anything else is told or somebody begins or ends to listen: within a
+    /// transaction and a script that comes later.
+    pub(crate) fn publish_events(&mut self) {
         let wanted = self.data.events_wanted;
         for Event { db, name, key } in std::mem::take(&mut self.data.events) {
             if wanted.by_key() {

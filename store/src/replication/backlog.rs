@@ -40,6 +40,11 @@ impl Backlog {
         self.end - self.start
     }
 
+    /// How many bytes of memory they take.
+    pub(crate) fn taken(&self) -> u64 {
+        (self.blocks.len() * BACKLOG_BLOCK_BYTES) as u64
+    }
+
     /// Whether somebody who has everything up to this offset can go on here.
     pub(crate) fn reaches(&self, offset: u64) -> bool {
         (self.start..=self.end).contains(&offset)

@@ -4,7 +4,8 @@ use std::fmt::Write as _;
 
 use super::master::{Master, Stage};
 use super::replica::Stage as ReplicaStage;
-use crate::engine::{ClientId, Engine};
+use crate::engine::{ClientId, Engine, Session};
+use crate::limits::{BACKLOG_BLOCK_BYTES, BACKLOG_MIN};
 use crate::resp::reply::Reply;
 
 /// The name of a history that nobody knows.
@@ -98,7 +99,7 @@ impl Engine {
     }
 
     /// Bytes that replicas still have to get, of all together.
-    pub(crate) fn bytes_for_replicas(&self) -> u64 {
+    fn bytes_for_replicas(&self) -> u64 {
         let end = self.data.feed.replica_offset();
         let of = |replica: &super::Replica| match replica.stage {
             ReplicaStage::Fetched | ReplicaStage::Waiting => 0,
@@ -107,9 +108,32 @@ impl Engine {
         self.replication.replicas.values().map(of).sum()
     }
 
-    /// Bytes of the backlog.
+    /// Bytes of the stream that are kept, for the backlog and for slow replicas.
     pub(crate) fn backlog_bytes(&self) -> u64 {
         self.replication.backlog.as_ref().map_or(0, super::Backlog::len)
+    }
+
+    /// Bytes that all clients take but those that follow: what these still have to get is counted with the backlog.
+    pub(crate) fn bytes_of_clients(&self) -> usize {
+        let others = self.sessions.values().filter(|session| !self.follows(session.id));
+        others.map(Session::footprint).sum()
+    }
+
+    /// Bytes of the stream that are kept only because slow replicas still have to get them.
+    pub(crate) fn bytes_for_slow_replicas(&self) -> u64 {
+        // The backlog goes in whole blocks.
+        self.backlog_bytes().saturating_sub(self.backlog_size() + BACKLOG_BLOCK_BYTES as u64)
+    }
+
+    /// Bytes that do not count against `maxmemory`: what the stream takes beyond the backlog that was asked for. Keys
+    /// that are evicted would only make it more.
+    pub(crate) fn bytes_not_counted(&self) -> u64 {
+        let taken = self.replication.backlog.as_ref().map_or(0, super::Backlog::taken);
+        taken.saturating_sub(self.backlog_size())
+    }
+
+    fn backlog_size(&self) -> u64 {
+        (self.config.size("repl-backlog-size") as u64).max(BACKLOG_MIN)
     }
 
     /// The reply to ROLE.

@@ -6,7 +6,7 @@
 use super::feeder::LOOK_EVERY_MS;
 use super::master::{LinkFault, Master, MasterAddress, Stage};
 use crate::command::Fault;
-use crate::engine::{ClientId, Engine, Output, Peer};
+use crate::engine::{ClientId, Engine, Output, Peer, Step};
 use crate::time::{Now, sooner};
 
 impl Engine {
@@ -41,6 +41,7 @@ impl Engine {
             self.unblock_for_new_role();
             self.pause_for_role();
         }
+        self.write_down_master();
         self.look_after_replication_at(now);
         self.outputs.push(Output::Link);
     }
@@ -63,6 +64,7 @@ impl Engine {
         }
         self.end_link();
         self.replication.master = None;
+        self.write_down_master();
         let id = super::history::new_id(&mut self.data.rng);
         self.replication.history.rename(id, &self.data.feed);
         self.replication.history.is_whole = true;
@@ -210,14 +212,16 @@ impl Engine {
         }
     }
 
-    /// Writes into the configuration whom this server follows, for CONFIG REWRITE.
-    pub(crate) fn write_down_master(&mut self, master: Option<(&str, u16)>) -> Result<(), Fault> {
-        let port = master.map(|(_, port)| port.to_string()).unwrap_or_default();
-        let words: &[&str] = match &master {
-            Some((host, _)) => &[host, &port],
-            None => &[],
+    /// Writes into the configuration whom this server follows, for CONFIG REWRITE and for what else hangs on its role.
+    fn write_down_master(&mut self) {
+        let before = Box::new(self.config.clone());
+        let written = match &self.replication.master {
+            Some(master) => self.config.set("replicaof", &[&master.host, &master.port.to_string()]),
+            None => self.config.set("replicaof", &[]),
         };
-        self.config.set("replicaof", words).map(|_| ()).map_err(|fault| Fault::other(fault.to_string()))
+        debug_assert!(written.is_ok(), "a host and a port are a value of replicaof: {written:?}");
+        let step = Step::ConfigChanged { names: vec!["replicaof"], before };
+        self.outputs.push(Output::Step { client: None, step });
     }
 
     /// Looks after replication no later than then, in monotonic milliseconds.

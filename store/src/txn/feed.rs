@@ -52,6 +52,8 @@ struct Unit {
     unsent: usize,
     /// How many stretches there were before the unit.
     apart: usize,
+    /// Its effects have nothing to do with each other.
+    loose: bool,
 }
 
 /// Who gets a stretch of the stream.
@@ -222,6 +224,7 @@ impl Feed {
             unlogged: 0,
             unsent: 0,
             apart: self.apart.len(),
+            loose: false,
         };
     }
 
@@ -290,12 +293,18 @@ impl Feed {
         &self.bytes[self.unit.start..]
     }
 
+    /// Says that the effects of the unit have nothing to do with each other: they need no transaction around them.
+    pub(crate) fn loosen_unit(&mut self) {
+        self.unit.loose = true;
+    }
+
     /// Ends the unit: its effects become one frame. Says whether there were any.
     pub(crate) fn end_unit(&mut self) -> bool {
-        let Unit { start, lead, effects, unlogged, unsent, apart } = self.unit;
+        let Unit { start, lead, effects, unlogged, unsent, apart, loose } = self.unit;
         // Who gets only one of them needs no transaction around it.
         let wrapped = match (effects - unlogged > 1, effects - unsent > 1) {
             (false, false) => None,
+            _ if loose => None,
             (true, true) => Some(None),
             (true, false) => Some(Some(Only::Log)),
             (false, true) => Some(Some(Only::Replicas)),
@@ -418,6 +427,16 @@ mod tests {
             "*2 $6 SELECT $1 0 *2 $3 DEL $1 a *1 $5 MULTI *2 $3 DEL $1 a *2 $6 SELECT $1 1 *2 $3 DEL $1 b *1 $4 EXEC "
         );
         assert_eq!(feed.offset() as usize, all.replace(' ', "\r\n").len());
+    }
+
+    #[test]
+    fn a_loose_unit_goes_bare() {
+        let mut feed = Feed { wanted: true, ..Feed::default() };
+        feed.effect(0, &[b"DEL", b"a"]);
+        feed.effect(0, &[b"DEL", b"b"]);
+        feed.loosen_unit();
+        assert!(feed.end_unit());
+        assert_eq!(text(&mut feed), "*2 $6 SELECT $1 0 *2 $3 DEL $1 a *2 $3 DEL $1 b ");
     }
 
     #[test]

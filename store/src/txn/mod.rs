@@ -19,7 +19,7 @@ pub use data::DataCounters;
 pub use event::EventClass;
 pub(crate) use event::{Event, EventMask};
 pub use feed::{Feed, Frames};
-pub(crate) use touched::{DbKey, Flushed, Touched};
+pub(crate) use touched::{DbKey, Flushed, Swept, Touched};
 pub use write::Expiry;
 
 use crate::command::Fault;

@@ -22,8 +22,17 @@ pub(crate) struct Touched {
     local: bool,
     keys: Vec<DbKey>,
     /// Keys that changed with their whole database.
-    swept: Vec<DbKey>,
+    swept: Vec<Swept>,
     flushed: Vec<Flushed>,
+}
+
+/// A key that changed with its whole database.
+pub(crate) struct Swept {
+    /// Which one.
+    pub(crate) key: DbKey,
+    /// Whether there was or is a value. If not, there is a key past its date: for those who watch nothing changed, and
+    /// those who wait look, and find it gone.
+    pub(crate) is_alive: bool,
 }
 
 /// Databases that changed as a whole.
@@ -107,14 +116,13 @@ impl Touched {
     }
 
     /// Notes that a key, which somebody wants, changed with its whole database: waiting and watching clients are to
-    /// know,
-    /// but nobody who was told about the database.
-    pub(crate) fn sweep(&mut self, db: usize, key: &[u8]) {
-        self.swept.push((db, key.into()));
+    /// know, but nobody who was told about the database.
+    pub(crate) fn sweep(&mut self, db: usize, key: &[u8], is_alive: bool) {
+        self.swept.push(Swept { key: (db, key.into()), is_alive });
     }
 
     /// What was swept since the last call.
-    pub(crate) fn take_swept(&mut self) -> Vec<DbKey> {
+    pub(crate) fn take_swept(&mut self) -> Vec<Swept> {
         std::mem::take(&mut self.swept)
     }
 

@@ -363,13 +363,11 @@ impl Txn<'_> {
         let now_ms = self.now.wall_ms();
         for key in self.data.touched.wanted_in(db) {
             let hash = self.data.hash(db, &key);
+            let found = there.iter().filter_map(|&other| self.data.keyspace.db(other).find(hash, &key));
+            let is_alive = |date: Option<u64>| date.is_none_or(|date| date > now_ms);
             // A key past its date counts as none, before and after.
-            let is_alive = |other: &usize| {
-                let found = self.data.keyspace.db(*other).find(hash, &key);
-                found.is_some_and(|entry| entry.expires_at().is_none_or(|date| date > now_ms))
-            };
-            if there.iter().any(is_alive) {
-                self.data.touched.sweep(db, &key);
+            if let Some(any) = found.map(|entry| is_alive(entry.expires_at())).reduce(|a, b| a || b) {
+                self.data.touched.sweep(db, &key, any);
             }
         }
     }

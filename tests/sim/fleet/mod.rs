@@ -1,4 +1,5 @@
-//! A fleet: one master and those who follow it, the links between them, and an operator who lets another one be master.
+//! A fleet: one master and those who follow it, the links between them, and an operator who lets another one
+//! be master.
 //!
 //! Law: a seed and a number of steps say everything that happens. Links lose connections, are slow, and break on one
 //! side only; servers end at any point and come back with their logs; the role goes from one to another.
