@@ -1,8 +1,8 @@
 //! From a configuration to a running daemon, and back to nothing.
 //!
-//! Order of start: folder, listeners, log, engine, threads, load. Clients are accepted before the load begins and are
-//! answered with LOADING, so that nobody ever sees a refused connection. Order of end: no new connections, no new
-//! requests, the rest of the log written and synced.
+//! Order of start: folder, listeners, log, engine, threads, load. Clients are accepted while that is going on, unless
+//! it is a short one, and are answered with LOADING, so that nobody ever sees a refused connection. Order of end: no
+//! new connections, no new requests, the rest of the log written and synced.
 
 use std::fmt;
 use std::net::{SocketAddr, TcpListener};
@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use pbj_store::config::Config;
@@ -38,6 +39,9 @@ use crate::logging::Logging;
 use crate::saver::{Job, Saver, SaverThread};
 use crate::shared::{Lasting, Shared};
 use crate::{exit, follower, live_config, timer, users_file};
+
+/// A load that takes no longer is not worth an error to clients.
+const SHORT_LOAD: Duration = Duration::from_millis(250);
 
 /// What a daemon begins with.
 pub struct Options {
@@ -345,7 +349,12 @@ fn start_control_thread(
     };
     let body = move || {
         runtime.block_on(async move {
-            tokio::spawn(doors::serve(gate, opened, shared.stop.clone()));
+            let serving = Arc::clone(&shared);
+            tokio::spawn(async move {
+                // Who connects meanwhile waits for so long, and then is told that data is being loaded.
+                let _ = tokio::time::timeout(SHORT_LOAD, serving.became_ready.notified()).await;
+                doors::serve(gate, opened, serving.stop.clone()).await;
+            });
             if let Err(fault) = timer::run(Arc::clone(&shared), alarm).await {
                 // Without a sense of time no promise holds.
                 tracing::error!("the timer: {fault}");
@@ -527,6 +536,7 @@ fn become_ready(shared: &Arc<Shared>, place: Option<Place>) {
     drop(core);
     shared.link.notify_waiters();
     shared.ready.store(true, Ordering::Relaxed);
+    shared.became_ready.notify_one();
     tracing::info!("Ready to accept connections");
     shared.timer.notify_one();
 }

@@ -14,7 +14,8 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
-use pbj_store::durable::{Log, LogFiles, LogNames, SnapshotOutput};
+use pbj_store::config::Config;
+use pbj_store::durable::{BaseForm, Log, LogFiles, LogNames, Rewrite, SnapshotOutput};
 use pbj_store::engine::Engine;
 use pbj_store::limits::WALK_VISITS_PER_PIECE;
 use pbj_store::rdb::{SnapshotHead, WalkId};
@@ -249,7 +250,8 @@ impl Worker {
             None => LogFiles::replace(&mut disk, &self.names)
                 .map_err(|fault| io::Error::other(fault.to_string()))?,
         };
-        let begun = files.begin_rewrite(&mut disk, !beginning);
+        let form = base_form(self.shared.lock().engine.config());
+        let begun = files.begin_rewrite(&mut disk, !beginning, form);
         let mut rewrite = match begun {
             Ok(rewrite) => rewrite,
             Err(error) => {
@@ -257,7 +259,7 @@ impl Worker {
                 return Err(error);
             }
         };
-        let (walk, epoch) = match self.instant(number, rewrite.increment(), beginning) {
+        let (walk, epoch) = match self.instant(number, &rewrite, beginning) {
             Ok(Ok(begun)) => begun,
             refused => {
                 files.abandon_rewrite(&mut disk, rewrite);
@@ -296,7 +298,7 @@ impl Worker {
     fn instant(
         &self,
         number: u64,
-        increment: &str,
+        rewrite: &Rewrite,
         beginning: bool,
     ) -> io::Result<Result<(WalkId, u64), End>> {
         let mut core = self.shared.lock();
@@ -304,8 +306,11 @@ impl Worker {
         if !engine.run_begins(number) {
             return Ok(Err(End::GivenUp));
         }
-        let head = head(engine, self.shared.clock.now().wall_ms(), true);
+        let as_commands = rewrite.form() != BaseForm::Snapshot;
+        let wall_ms = self.shared.clock.now().wall_ms();
+        let head = SnapshotHead { as_commands, ..head(engine, wall_ms, true) };
         let Ok(walk) = engine.begin_walk(&head) else { return Ok(Err(End::Busy)) };
+        let increment = rewrite.increment();
         self.shared.submit_frames(engine);
         if self.shared.log.is_open() && !beginning {
             if !self.shared.log.cut(increment.to_owned()) {
@@ -372,6 +377,15 @@ impl Worker {
             }
             self.saver.sleep(left);
         }
+    }
+}
+
+/// What the base of a log is to be.
+fn base_form(config: &Config) -> BaseForm {
+    match (config.flag("aof-use-rdb-preamble"), config.flag("aof-checksums")) {
+        (true, _) => BaseForm::Snapshot,
+        (false, true) => BaseForm::SealedCommands,
+        (false, false) => BaseForm::Commands,
     }
 }
 

@@ -91,6 +91,8 @@ pub struct Shared {
     pub stop: CancellationToken,
     /// All data is loaded: clients are served.
     pub ready: AtomicBool,
+    /// Told when that is so.
+    pub became_ready: Notify,
     /// Most bytes that a request may take while it comes in.
     pub query_max: AtomicUsize,
     /// Limits of what waits for clients, by class.
@@ -150,6 +152,7 @@ impl Shared {
             armed_ms: AtomicU64::new(u64::MAX),
             stop,
             ready: AtomicBool::new(false),
+            became_ready: Notify::new(),
             query_max: AtomicUsize::new(usize::MAX),
             limits: Mutex::new(OutputLimits::default()),
             least_limit: AtomicUsize::new(usize::MAX),

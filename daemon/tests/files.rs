@@ -178,6 +178,44 @@ fn a_rewrite_leaves_one_base_and_what_came_after_it() {
     assert_eq!(digest(&mut daemon.connect()), digest_before);
 }
 
+/// A base of commands comes to the same, and a byte of it that changed is noticed.
+#[test]
+fn a_base_may_be_commands() {
+    let folder = tempfile::tempdir().unwrap();
+    let directives = ["--aof-use-rdb-preamble", "no"];
+    let daemon = Daemon::start(folder.path(), &directives);
+    let mut r = daemon.connect();
+    fill(&mut r, 500);
+    for request in [
+        "RPUSH l a b c",
+        "ZADD z 1.5 a 2 b",
+        "SADD s a b",
+        "XADD x 1-1 f v",
+        "HSETEX d PX 900000 FIELDS 1 f v",
+    ] {
+        say(&mut r, request).ok();
+    }
+    say(&mut r, "BGREWRITEAOF").unwrap();
+    wait_for(&mut r, "aof_rewrite_in_progress", "0");
+    say(&mut r, "SET behind it").unwrap();
+    let before = digest(&mut r);
+    daemon.kill();
+    let daemon = Daemon::start(folder.path(), &directives);
+    assert_eq!(digest(&mut daemon.connect()), before);
+    daemon.kill();
+    let base = folder.path().join("appendonlydir/appendonly.aof.1.base.aof");
+    let mut content = fs::read(&base).unwrap();
+    let at = content.windows(5).position(|bytes| bytes == b"value").unwrap();
+    content[at] = b'w';
+    fs::write(&base, content).unwrap();
+    let refused = Command::new(env!("CARGO_BIN_EXE_pbjd"))
+        .args(["--port", "0", "--http-port", "0", "--dir"])
+        .arg(folder.path())
+        .output()
+        .unwrap();
+    assert_eq!(refused.status.code(), Some(65), "{refused:?}");
+}
+
 #[test]
 fn a_log_that_has_grown_is_rewritten() {
     let folder = tempfile::tempdir().unwrap();

@@ -399,6 +399,11 @@ impl Server {
         self.health != Health::Sound
     }
 
+    /// Whether the log has to begin anew.
+    pub fn is_lost(&self) -> bool {
+        self.health == Health::Lost
+    }
+
     /// Whether the log has to begin anew, and nobody has asked for that yet.
     pub fn wants_healing(&self) -> bool {
         self.health == Health::Lost && self.rewriting.is_none()

@@ -71,6 +71,8 @@ pub struct World {
     base: u64,
     /// Increments of the log by path, and where in the history each begins.
     increments: Vec<(String, u64)>,
+    /// The newest increment was given up: the next one may have its name.
+    increment_lost: bool,
     fed: usize,
     observed: Vec<(Moment, Event)>,
     acknowledged: Vec<Acknowledged>,
@@ -179,6 +181,7 @@ impl World {
             began: clock.now(),
             base: 0,
             increments,
+            increment_lost: false,
             fed: 0,
             observed: Vec::new(),
             acknowledged: Vec::new(),
@@ -241,7 +244,11 @@ impl World {
         let db = self.guests[number].db.to_string();
         let hello = if self.rng.bool() { "3" } else { "2" };
         let bytes = [request(&["HELLO", hello]), request(&["SELECT", &db])].concat();
-        self.server.execute(self.clock.now(), client, &bytes);
+        let answer = self.server.execute(self.clock.now(), client, &bytes);
+        // Any request finds that time has passed.
+        if !answer.woken.is_empty() {
+            self.take_note(&answer);
+        }
         let guest = &mut self.guests[number];
         (guest.connection, guest.greets, guest.pending) = (Some(client), true, None);
     }

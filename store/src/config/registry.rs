@@ -267,7 +267,7 @@ pub const DIRECTIVES: &[Directive] = &[
     text("appendfilename", "appendonly.aof").immutable(),
     text("appenddirname", "appendonlydir").immutable(),
     flag("aof-load-truncated", true),
-    flag("aof-use-rdb-preamble", true).accepted(),
+    flag("aof-use-rdb-preamble", true),
     flag("aof-timestamp-enabled", false),
     flag("aof-disable-auto-gc", false).accepted(),
     flag("aof-rewrite-incremental-fsync", true),

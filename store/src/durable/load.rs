@@ -87,7 +87,7 @@ impl fmt::Display for LoadFault {
             Self::Io(error) => write!(out, "cannot read the log: {error}"),
             Self::Manifest { file, fault } => write!(out, "{file}: {fault}"),
             Self::Missing { file } => {
-                write!(out, "{file}: No such file or directory, but the manifest names it")
+                write!(out, "{file} cannot be opened: No such file or directory, but the manifest names it")
             }
             Self::Snapshot { file, fault } => write!(out, "{file}: {fault}"),
             Self::Damaged { file, offset, reason } => write!(

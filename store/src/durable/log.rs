@@ -6,6 +6,7 @@ use super::disk::{Disk, Syncer, read_small, replace_small};
 use super::load::{LoadFault, LoadReport, Loader};
 use super::manifest::{FileKind, MANIFEST_MAX, Manifest, ManifestFile};
 use super::read::CHUNK;
+use super::rewrite::BaseForm;
 use super::seal::Unsealed;
 use super::snapshot::SnapshotOutput;
 
@@ -23,8 +24,9 @@ impl LogNames {
         format!("{}/{}.manifest", self.folder, self.file)
     }
 
-    pub(super) fn base(&self, sequence: u64) -> String {
-        format!("{}.{sequence}.base.rdb", self.file)
+    pub(super) fn base(&self, sequence: u64, form: BaseForm) -> String {
+        let ending = if form == BaseForm::Snapshot { "rdb" } else { "aof" };
+        format!("{}.{sequence}.base.{ending}", self.file)
     }
 
     fn increment(&self, sequence: u64) -> String {
@@ -74,6 +76,7 @@ impl LogFiles {
             Some(manifest) => manifest,
             None => Self::begin(disk, names, snapshot)?,
         };
+        Self::fetch_old(disk, names, &manifest)?;
         let loader = Loader::new(disk, names, &manifest)?;
         let mut files = Self { names: names.clone(), manifest };
         // What a process before wrote may not be on disk yet. Whoever reads it now relies on it, and nothing may be in
@@ -149,12 +152,25 @@ impl LogFiles {
             disk.sync_folder("")?;
         } else if !snapshot.is_empty() && disk.size(snapshot)?.is_some() {
             // Redis would begin with nothing here, and forget the snapshot.
-            let base = ManifestFile { name: names.base(1), sequence: 1, kind: FileKind::Base };
+            let base =
+                ManifestFile { name: names.base(1, BaseForm::Snapshot), sequence: 1, kind: FileKind::Base };
             let output = SnapshotOutput::create(disk, &names.folder, &base.name, "temp-")?;
             copy(disk, snapshot, output)?;
             manifest.files.push(base);
         }
         Ok(manifest)
+    }
+
+    /// Ends the move of a log of Redis before version 7 into the folder: Redis names it in the manifest first.
+    fn fetch_old(disk: &mut dyn Disk, names: &LogNames, manifest: &Manifest) -> io::Result<()> {
+        let path = names.path(&names.file);
+        let is_base = manifest.base().is_some_and(|base| base.name == names.file);
+        if is_base && disk.size(&path)?.is_none() && disk.size(&names.file)?.is_some() {
+            disk.rename(&names.file, &path)?;
+            disk.sync_folder(&names.folder)?;
+            disk.sync_folder("")?;
+        }
+        Ok(())
     }
 
     /// Creates an empty increment; returns its path.

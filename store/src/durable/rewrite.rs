@@ -17,11 +17,24 @@ use std::io;
 use super::disk::Disk;
 use super::log::LogFiles;
 use super::manifest::{FileKind, ManifestFile};
+use super::seal::Unsealed;
 use super::snapshot::SnapshotOutput;
+
+/// What the base of a log is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BaseForm {
+    /// A snapshot.
+    Snapshot,
+    /// Commands.
+    Commands,
+    /// Commands, with a seal behind each piece.
+    SealedCommands,
+}
 
 /// A rewrite that is under way.
 pub struct Rewrite {
     base: ManifestFile,
+    form: BaseForm,
     output: SnapshotOutput,
     /// The number of the first increment behind the base, and its path.
     first: u64,
@@ -34,12 +47,23 @@ impl Rewrite {
         &self.increment
     }
 
-    /// Appends a piece of the base.
+    /// What the base is.
+    pub fn form(&self) -> BaseForm {
+        self.form
+    }
+
+    /// Appends a piece of the base, which ends behind a whole command if it is commands.
     ///
     /// # Errors
     /// The storage refuses.
     pub fn append(&mut self, disk: &mut dyn Disk, piece: &[u8]) -> io::Result<()> {
-        self.output.append(disk, piece)
+        self.output.append(disk, piece)?;
+        if self.form == BaseForm::SealedCommands && !piece.is_empty() {
+            let mut unsealed = Unsealed::default();
+            unsealed.add(piece);
+            self.output.append(disk, unsealed.seal().as_bytes())?;
+        }
+        Ok(())
     }
 
     /// Bytes of the base so far.
@@ -53,9 +77,14 @@ impl LogFiles {
     ///
     /// # Errors
     /// The storage refuses; the log goes on as before.
-    pub fn begin_rewrite(&mut self, disk: &mut dyn Disk, running: bool) -> io::Result<Rewrite> {
+    pub fn begin_rewrite(
+        &mut self,
+        disk: &mut dyn Disk,
+        running: bool,
+        form: BaseForm,
+    ) -> io::Result<Rewrite> {
         let sequence = self.manifest.base().map_or(0, |base| base.sequence) + 1;
-        let base = ManifestFile { name: self.names.base(sequence), sequence, kind: FileKind::Base };
+        let base = ManifestFile { name: self.names.base(sequence, form), sequence, kind: FileKind::Base };
         let output = SnapshotOutput::create(disk, &self.names.folder, &base.name, "temp-")?;
         let named = self.add_increment(disk).and_then(|path| {
             if running {
@@ -65,7 +94,9 @@ impl LogFiles {
             Ok(path)
         });
         match named {
-            Ok(increment) => Ok(Rewrite { base, output, first: self.manifest.last_increment(), increment }),
+            Ok(increment) => {
+                Ok(Rewrite { base, form, output, first: self.manifest.last_increment(), increment })
+            }
             Err(error) => {
                 output.abandon(disk);
                 Err(error)

@@ -123,7 +123,11 @@ pub(super) fn go_on(
 const TEXT_PER_ELEMENT: usize = 512;
 
 /// Takes steps of a walk over a table until enough was seen; returns where it goes on.
-fn walk(position: u64, elements: usize, mut step: impl FnMut(u64, &mut usize) -> Option<u64>) -> Option<u64> {
+pub(super) fn walk(
+    position: u64,
+    elements: usize,
+    mut step: impl FnMut(u64, &mut usize) -> Option<u64>,
+) -> Option<u64> {
     let (mut position, mut seen) = (position, 0);
     while seen < elements {
         position = step(position, &mut seen)?;

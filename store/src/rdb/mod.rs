@@ -13,10 +13,12 @@
 //!   both for the compact form of today, `ziplist`, `zipmap` and `intset` read those of old.
 //! - `dump` is a value on its own, with version and checksum.
 //! - `snapshot` is a whole dataset: `writer` and `reader` deal with records, `save` and `load` with an engine.
+//! - `as_commands` writes keys as commands, for the base of a log.
 //! - `walk` writes one of an engine that goes on serving: one instant of it, in pieces.
 //!
 //! Not here: files and sockets (the host's).
 
+mod as_commands;
 mod content;
 mod crc64;
 mod cursor;

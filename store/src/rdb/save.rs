@@ -13,6 +13,8 @@ pub struct SnapshotHead {
     pub used_memory: usize,
     /// A log goes on behind it.
     pub is_log_base: bool,
+    /// It is written as commands (`aof-use-rdb-preamble no`).
+    pub as_commands: bool,
     /// The place of the history of replication that the data is at.
     pub place: Option<Place>,
     /// It has no keys.
@@ -55,7 +57,11 @@ impl Engine {
     /// Begins a snapshot: everything that comes before keys.
     pub(crate) fn begin_snapshot(&self, head: &SnapshotHead) -> Writer {
         let records = Records::new(self.data.output.compress, self.policy.usage(), self.data.access);
+        let records = if head.as_commands { records.into_commands() } else { records };
         let mut writer = Writer::new(records, self.config().flag("rdbchecksum"));
+        if writer.is_commands() && self.config().flag("aof-timestamp-enabled") {
+            writer.stamp(head.unix_seconds);
+        }
         writer.aux("redis-ver", crate::COMPATIBLE_WITH.as_bytes());
         writer.aux("pbj-ver", env!("CARGO_PKG_VERSION").as_bytes());
         let mut number = |name: &str, value: u64| writer.aux(name, value.to_string().as_bytes());

@@ -1,13 +1,15 @@
-//! Writing snapshots, record by record.
+//! Writing snapshots, record by record: in the form of a snapshot, or as commands.
 //!
 //! Law: the writer keeps nothing but what was not taken yet, and knows nothing of where keys come from: whoever walks a
 //! keyspace while it changes hands over one key after the other, and takes bytes in between.
 
 use super::library::write_library;
 use super::snapshot::{MAGIC, SCRIPT_FIELD, opcodes};
-use super::{Output, Progress, VERSION, encode, encode_huge};
+use super::{Output, Progress, VERSION, as_commands, encode, encode_huge};
+use crate::durable::stamp;
 use crate::keyspace::EntryRef;
 use crate::rdb::crc64::Crc64;
+use crate::resp::reply::write_command;
 use crate::table::Keyed;
 use crate::txn::Access;
 
@@ -28,6 +30,8 @@ pub(crate) struct Records {
     usage: Usage,
     /// How accesses are read, as of the beginning.
     access: Access,
+    /// They are commands, not records.
+    commands: bool,
 }
 
 impl Records {
@@ -35,12 +39,17 @@ impl Records {
     pub(crate) fn new(compress: bool, usage: Usage, access: Access) -> Self {
         let mut output = Output::default();
         output.compress = compress;
-        Self { output, usage, access }
+        Self { output, usage, access, commands: false }
+    }
+
+    /// The same as commands, for a log.
+    pub(crate) fn into_commands(self) -> Self {
+        Self { commands: true, ..self }
     }
 
     /// The same form, without any records.
     pub(crate) fn like(&self) -> Self {
-        Self::new(self.output.compress, self.usage, self.access)
+        Self { commands: self.commands, ..Self::new(self.output.compress, self.usage, self.access) }
     }
 
     /// Takes the bytes since the last time.
@@ -60,6 +69,9 @@ impl Records {
 
     /// A key with its value and its date.
     pub(crate) fn entry(&mut self, entry: EntryRef<'_>) {
+        if self.commands {
+            return as_commands::entry(entry, &mut self.output);
+        }
         let view = entry.view();
         self.head(entry, encode::type_of(view));
         encode::value(view, &mut self.output);
@@ -68,6 +80,9 @@ impl Records {
     /// A key with its date, and the beginning of its value, which is huge.
     pub(crate) fn begin_huge(&mut self, entry: EntryRef<'_>) -> Option<Progress> {
         let view = entry.view();
+        if self.commands {
+            return Some(as_commands::begin(view));
+        }
         self.head(entry, encode_huge::type_of(view));
         encode_huge::begin(view, &mut self.output)
     }
@@ -79,12 +94,15 @@ impl Records {
         progress: Progress,
         elements: usize,
     ) -> Option<Progress> {
+        if self.commands {
+            return as_commands::go_on(entry, progress, elements, &mut self.output);
+        }
         encode_huge::go_on(entry.view(), progress, elements, &mut self.output)
     }
 
     /// What stands before a value.
     fn head(&mut self, entry: EntryRef<'_>, kind: u8) {
-        let Self { output, usage, access } = self;
+        let Self { output, usage, access, .. } = self;
         if let Some(date) = entry.expires_at() {
             output.raw(&[opcodes::DATE_MS]);
             output.time(date);
@@ -116,9 +134,21 @@ pub(crate) struct Writer {
 impl Writer {
     /// Begins a snapshot with records of this form.
     pub(crate) fn new(mut records: Records, checksum: bool) -> Self {
-        records.output.raw(MAGIC);
-        records.output.raw(format!("{VERSION:04}").as_bytes());
+        if !records.commands {
+            records.output.raw(MAGIC);
+            records.output.raw(format!("{VERSION:04}").as_bytes());
+        }
         Self { records, database: None, checksum: checksum.then(Crc64::default) }
+    }
+
+    /// Whether it is commands, not records.
+    pub(crate) fn is_commands(&self) -> bool {
+        self.records.commands
+    }
+
+    /// Says when it is written, in Unix seconds, if it is commands.
+    pub(crate) fn stamp(&mut self, unix_seconds: u64) {
+        self.records.output.raw(stamp(unix_seconds).as_bytes());
     }
 
     /// Bytes that were not taken yet.
@@ -137,6 +167,9 @@ impl Writer {
 
     /// Something about the snapshot; readers pass over what they do not know.
     pub(crate) fn aux(&mut self, name: &str, value: &[u8]) {
+        if self.records.commands {
+            return;
+        }
         self.records.output.raw(&[opcodes::AUX]);
         self.records.output.string(name.as_bytes());
         self.records.output.string(value);
@@ -144,17 +177,26 @@ impl Writer {
 
     /// A script of EVAL that outlives the process.
     pub(crate) fn script(&mut self, body: &[u8]) {
+        if self.records.commands {
+            return write_command(&mut self.records.output.bytes, &[b"SCRIPT", b"LOAD", body]);
+        }
         self.aux(SCRIPT_FIELD, body);
     }
 
     /// A library of functions.
     pub(crate) fn library(&mut self, code: &[u8]) {
+        if self.records.commands {
+            return write_command(&mut self.records.output.bytes, &[b"FUNCTION", b"LOAD", code]);
+        }
         write_library(code, &mut self.records.output);
     }
 
     /// Says about how large a database is, and that the keys that follow belong to it.
     pub(crate) fn database(&mut self, number: usize, keys: usize, dated: usize) {
         self.select(number);
+        if self.records.commands {
+            return;
+        }
         self.records.output.raw(&[opcodes::SIZES]);
         self.records.output.count(keys);
         self.records.output.count(dated);
@@ -162,7 +204,12 @@ impl Writer {
 
     /// Says which database the keys that follow belong to, unless that is known.
     pub(crate) fn select(&mut self, number: usize) {
-        if self.database.replace(number) != Some(number) {
+        if self.database.replace(number) == Some(number) {
+            return;
+        }
+        if self.records.commands {
+            as_commands::select(number, &mut self.records.output);
+        } else {
             self.records.output.raw(&[opcodes::DATABASE]);
             self.records.output.count(number);
         }
@@ -190,6 +237,9 @@ impl Writer {
 
     /// Ends the snapshot; the last bytes are returned.
     pub(crate) fn finish(mut self) -> Vec<u8> {
+        if self.records.commands {
+            return self.take();
+        }
         self.records.output.raw(&[opcodes::END]);
         let mut bytes = self.take();
         let checksum = self.checksum.map_or(0, Crc64::value);

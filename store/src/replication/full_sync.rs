@@ -158,6 +158,7 @@ impl Engine {
         let head = SnapshotHead {
             unix_seconds: self.now.wall_ms() / 1000,
             used_memory: self.host.memory_used(),
+            as_commands: false,
             is_log_base: false,
             place: Some(Place { id: self.replication.history.id.clone(), offset, db: 0 }),
             without_keys,

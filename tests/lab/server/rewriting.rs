@@ -2,7 +2,7 @@
 //!
 //! It follows `daemon/src/saver.rs`.
 
-use pbj_store::durable::{Log, LogFiles, Pace, Rewrite};
+use pbj_store::durable::{BaseForm, Log, LogFiles, Pace, Rewrite};
 use pbj_store::rdb::{SnapshotHead, WalkId};
 
 use super::{Health, LogCut, Server};
@@ -93,7 +93,7 @@ impl Server {
             let replaced = LogFiles::replace(&mut self.disk, &self.names);
             self.files = replaced.map_err(|fault| std::io::Error::other(fault.to_string()))?;
         }
-        self.files.begin_rewrite(&mut self.disk, self.health != Health::Lost)
+        self.files.begin_rewrite(&mut self.disk, self.health != Health::Lost, BaseForm::Snapshot)
     }
 
     /// The instant of a rewrite: what comes after it goes to the next increment.

@@ -89,6 +89,7 @@ impl World {
         self.write_at = None;
         self.sync_ends_at = None;
         self.failed_at = None;
+        self.increment_lost = false;
         self.ticked_at = now.mono_ms;
         self.dates_blurred = false;
         let stream = self.server.take_stream();

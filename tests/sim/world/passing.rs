@@ -4,6 +4,7 @@ use pbj_store::durable::SyncPolicy;
 
 use super::World;
 use crate::lab::FaultyDisk;
+use crate::lab::server::Answer;
 use crate::sim::model::Event;
 
 impl World {
@@ -48,13 +49,18 @@ impl World {
     pub(in crate::sim) fn tick(&mut self) {
         self.ticked_at = self.mono_ms();
         let answer = self.server.tick(self.clock.now());
+        self.note_passing(&answer);
+        self.schedule_write();
+        self.deliver();
+    }
+
+    /// Something came about because time has passed, and nobody asked for it.
+    pub(super) fn note_passing(&mut self, answer: &Answer) {
         if answer.offsets.0 != answer.offsets.1 {
             let moment = self.moment(answer.offsets.0, answer.offsets.1);
             self.observe(moment, Event::Ticked);
         }
-        self.take_note(&answer);
-        self.schedule_write();
-        self.deliver();
+        self.take_note(answer);
     }
 
     /// Before anything is due nothing happens; if something does, [`pbj_store::engine::Engine::deadline`] was too late.
@@ -127,10 +133,15 @@ impl World {
 
     /// Remembers where in the history the newest increment begins.
     pub(super) fn note_increment(&mut self) {
+        if self.server.is_lost() {
+            self.increment_lost = true;
+            return;
+        }
         let begins = self.base + self.server.engine.offset();
         let newest = self.server.increment().to_owned();
-        if self.increments.last().is_none_or(|(name, _)| *name != newest) {
+        if self.increment_lost || self.increments.last().is_none_or(|(name, _)| *name != newest) {
             self.increments.push((newest, begins));
+            self.increment_lost = false;
         }
     }
 
@@ -160,6 +171,7 @@ impl World {
         } else if self.server.pace().policy() == SyncPolicy::Always {
             self.crash(false);
         } else {
+            self.increment_lost |= self.server.is_lost();
             if !self.server.pace().is_syncing() {
                 self.sync_ends_at = None;
             }
