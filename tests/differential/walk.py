@@ -41,6 +41,10 @@ class Difference(Exception):
         self.at = at
 
 
+class Parted(Exception):
+    """A known difference has left different data behind: from here on there is nothing to compare."""
+
+
 class LogUnreadable(Difference):
     """Ours cannot load its own log: what it holds is of all rounds since the start, so this one cannot be made shorter."""
 
@@ -84,6 +88,9 @@ class Session:
         if text:
             raise Difference(text, at)
         name = args[0].lower()
+        stores = name == b"sort" and any(arg.lower() == b"store" for arg in args[2:])
+        if stores and a != b and known.excuse(args, a, b) == "sort-and-an-old-error":
+            raise Parted
         if a == ("+", b"QUEUED"):
             self.queued.append(args)
         elif name == b"multi" and a[0] == "+":
@@ -159,12 +166,13 @@ class Session:
         found = 0
         for _, key in self.differing():
             found += 1
-            encodings = self.call(b"OBJECT", b"ENCODING", key)
+            if self.call(b"OBJECT", b"ENCODING", key) != [("$", b"skiplist"), ("$", b"listpack")]:
+                return False
             scores = [
                 {member[1]: score[1] for member, score in zip(flat[::2], flat[1::2])}
                 for flat in (self.flat_range(client, key) for client in self.clients)
             ]
-            if encodings != [("$", b"skiplist"), ("$", b"listpack")] or not are_twins(*scores):
+            if not are_twins(*scores):
                 return False
         return found > 0
 
@@ -257,6 +265,8 @@ class Round:
             session.call("DEBUG", "SET-ACTIVE-EXPIRE", "0")
             session.call("HELLO", self.protocol)
             self.do(session, peers, self.requests if requests is None else requests)
+        except Parted:
+            pass
         finally:
             session.close()
 

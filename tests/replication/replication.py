@@ -28,6 +28,7 @@ import churn  # noqa: E402
 import peers  # noqa: E402
 import restarts  # noqa: E402
 import valkey  # noqa: E402
+import waits  # noqa: E402
 from proxy import Proxy  # noqa: E402
 from wire import Client  # noqa: E402
 
@@ -324,6 +325,7 @@ def main():
                 chosen = [kinds[k] for k in names]
                 cases.append((f"restart {names} {who} {how}", lambda c=chosen, w=who, h=how: restarts.restart(lab, c, w, h, options)))
             cases.append(("master lost data", lambda: restarts.lost(lab, options)))
+            cases.append(("WAITAOF", lambda: waits.disks(lab)))
         else:
             cases.append(("redis-cli", lambda: files(start, options)))
     failed = 0
