@@ -167,8 +167,8 @@ impl Daemon {
         doors.adopt(clients).map_err(StartFault::Listen)?;
         doors.open_configured(&config).map_err(StartFault::Listen)?;
         let web = http::bind(&config, web).map_err(StartFault::Listen)?;
-        // These words are waited for by Redis's own suite before it connects.
-        tracing::info!("Server initialized, PID: {}", std::process::id());
+        // The suites of Redis and Valkey wait for these words before they connect, in this order.
+        tracing::info!("PID: {}, Server initialized", std::process::id());
         let (files, loader) = open_log(&config, &folder, &names, &log)?.unzip();
         let traffic = Arc::new(Traffic::default());
         let tcp_port = doors.addresses().first().map_or(0, SocketAddr::port);
