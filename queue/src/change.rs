@@ -40,6 +40,12 @@ impl<'a> Change<'a> {
         self
     }
 
+    /// The id that the client chose.
+    pub(crate) fn named(&mut self, id: &'a [u8]) -> &mut Self {
+        self.head.named = true;
+        self.text(field::ID, id)
+    }
+
     pub(crate) fn state(&mut self, state: State) -> &mut Self {
         self.head.recorded = Some(state);
         self.text(field::STATE, state.name().as_bytes())

@@ -221,7 +221,7 @@ pub(crate) fn push(
         When::At(at) => job.due(at).calendar(true),
     };
     if let Some(id) = options.id {
-        job.text(field::ID, id);
+        job.named(id);
     }
     queues.create(txn, queue, number, &job, options.id)?;
     let totals = &mut queues.queue_mut(queue).totals;

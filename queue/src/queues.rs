@@ -175,10 +175,17 @@ impl Queues {
         self.queue(queue).job_keys.with_number(number)
     }
 
-    /// The number of a new job of a queue.
-    pub(crate) fn next_job(&mut self, txn: &mut Txn<'_>, queue: QueueNumber) -> Result<u64, Fault> {
-        let queue = self.queue_mut(queue);
-        queue.jobs.next(txn, &queue.key, JOBS)
+    /// The number of a new job of a queue: one whose id no client has chosen for another job.
+    pub(crate) fn next_job(&mut self, txn: &mut Txn<'_>, number: QueueNumber) -> Result<u64, Fault> {
+        loop {
+            let queue = self.queue_mut(number);
+            let next = queue.jobs.next(txn, &queue.key, JOBS)?;
+            if self.aliases.is_empty()
+                || self.alias(txn.db(), &job_id(&self.queue(number).name, next)).is_none()
+            {
+                return Ok(next);
+            }
+        }
     }
 
     /// The token of a new delivery of a queue.
@@ -204,7 +211,10 @@ impl Queues {
         let Some((queue, number)) = alias.or_else(numbered) else { return Ok(None) };
         let key = self.job_key(queue, number);
         txn.focus(&key);
-        Ok(Head::read(txn, &key)?.map(|head| Found { queue, number, key, head }))
+        // After a crash a number may be given out again, to a job with another name: whoever held it must not get at
+        // that one.
+        let head = Head::read(txn, &key)?.filter(|head| head.named == alias.is_some());
+        Ok(head.map(|head| Found { queue, number, key, head }))
     }
 
     /// The job whose client chose this id.

@@ -106,6 +106,8 @@ pub(crate) struct Head {
     pub(crate) ended: u64,
     /// Somebody wants it called off.
     pub(crate) cancelling: bool,
+    /// It has an id that its client chose, and no other.
+    pub(crate) named: bool,
 }
 
 impl Head {
@@ -127,6 +129,7 @@ impl Head {
         until: 0,
         ended: 0,
         cancelling: false,
+        named: false,
     };
 
     /// Reads the head of the job at a key; `None` if there is no job.
@@ -169,6 +172,7 @@ impl Head {
             field::UNTIL => self.until = number(),
             field::ENDED => self.ended = number(),
             field::CANCEL => self.cancelling = true,
+            field::ID => self.named = true,
             _ => {}
         }
     }
@@ -222,7 +226,10 @@ impl<'a> Record<'a> {
         let found = txn.hash_scalars(key, |field, value| {
             let Scalar::Bytes(name) = field else { return };
             match name {
-                field::ID => record.id = Some(value),
+                field::ID => {
+                    record.id = Some(value);
+                    record.head.named = true;
+                }
                 field::TYPE => record.kind = Some(value),
                 field::PAYLOAD => record.payload = Some(value),
                 field::SCHEDULE => record.scheduled = true,

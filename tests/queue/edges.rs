@@ -89,7 +89,8 @@ fn of_workers() {
     row("JOB.FAIL held {token} RETRY {}", "eeeoooooe");
     row("JOB.EXTEND held {token} LEASE {}", "eeeeoeeee");
     row("JOB.RELEASE held {}", "eeeeoeeee");
-    row("JOB.ACK mail:{} 1", "eeeeoeeee");
+    // The job has the id that was chosen, and no other.
+    row("JOB.ACK mail:{} 1", "eeeeeeeee");
 }
 
 #[test]

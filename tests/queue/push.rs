@@ -12,14 +12,40 @@ fn ids_are_queue_and_number_or_what_the_client_chose() {
         ("JOB.PUSH video cut d", "video:1"),
         ("JOB.PUSH mail send e ID order-7", "-DUP order-7"),
         ("JOB.PUSH video send e ID order-7", "-DUP order-7"),
-        // The number of a chosen id also names the job.
         ("JOB.PUSH mail send e ID mail:3", "-DUP mail:3"),
-        ("JOB.PUSH mail send e ID mail:2", "-DUP mail:2"),
         ("JOB.MPUSH mail send COUNT 3 PAYLOADS x y z", "[mail:4 mail:5 mail:6]"),
         ("SELECT 1", "OK"),
         ("JOB.PUSH mail send a ID order-7", "order-7"),
         ("JOB.PUSH mail send a", "mail:2"),
     ]);
+}
+
+/// After a crash a number may be given out again: whoever held it must not get at the job that has it now.
+#[test]
+fn a_job_with_a_chosen_id_has_no_other() {
+    let mut stage = Stage::new();
+    stage.expect("JOB.PUSH mail send a ID order-7", "order-7");
+    let (id, token) = stage.fetch("mail");
+    assert_eq!(id, "order-7");
+    stage.expect_all(&[
+        ("JOB.GET mail:1", "nothing"),
+        ("JOB.PUSH mail send b ID mail:1", "mail:1"),
+        ("JOB.CANCEL mail:1", "[ready cancelled]"),
+    ]);
+    stage.expect(&format!("JOB.ACK order-7 {token}"), "OK");
+}
+
+#[test]
+fn an_id_that_a_client_chose_is_given_to_no_other_job() {
+    let mut stage = Stage::new();
+    stage.expect_all(&[
+        ("JOB.PUSH mail send a ID mail:2", "mail:2"),
+        ("JOB.PUSH mail send a ID mail:3", "mail:3"),
+        ("JOB.PUSH mail send b", "mail:4"),
+        ("JOB.PUSH mail send a ID mail:6", "mail:6"),
+        ("JOB.MPUSH mail send COUNT 2 PAYLOADS x y", "[mail:7 mail:8]"),
+    ]);
+    assert_eq!(stage.field("mail:2", "payload"), "a");
 }
 
 #[test]
