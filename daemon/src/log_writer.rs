@@ -184,12 +184,14 @@ impl LogDoor {
     pub fn open(&self, mut disk: Box<dyn Disk>, log: Log, offset: u64) -> io::Result<()> {
         let syncer = log.syncer(&mut *disk)?;
         let mut state = self.state.lock();
-        if state.health == Health::Lost {
+        state.pace = if state.health == Health::Lost {
             state.health = Health::Proving;
-        }
+            state.pace.beginning_anew(offset)
+        } else {
+            Pace::starting_at(state.pace.policy(), offset)
+        };
         state.epoch += 1;
         state.heal_at_ms = None;
-        state.pace = Pace::starting_at(state.pace.policy(), offset);
         let sizes = (log.size(), log.base_size());
         state.file = Some(LogFile { disk, log });
         state.syncer = Some(syncer);

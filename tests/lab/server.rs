@@ -465,6 +465,7 @@ impl Server {
     /// What had failed works again.
     fn recover(&mut self) {
         self.health = Health::Sound;
+        self.pace.prove();
         self.engine.set_broken(None);
     }
 

@@ -114,6 +114,7 @@ impl LogDoor {
     pub(super) fn recovered<'a>(&'a self, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
         tracing::warn!("the log can be written again; writes are accepted");
         state.health = Health::Sound;
+        state.pace.prove();
         state.failure = None;
         state.heal_pause_ms = PAUSE_FIRST_MS;
         self.publish(&mut state);

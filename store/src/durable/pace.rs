@@ -54,6 +54,11 @@ pub struct Pace {
     /// When a write that failed is tried again.
     retry_at_ms: Option<u64>,
     failed: bool,
+    /// Up to this offset frames were handed over under `always`, before the policy was changed: they are safe when they
+    /// are synced.
+    promised: u64,
+    /// What was safe in the files before, if the base of these does not count yet.
+    unproven: Option<u64>,
 }
 
 impl Pace {
@@ -70,12 +75,26 @@ impl Pace {
             last_sync_began_ms: None,
             retry_at_ms: None,
             failed: false,
+            promised: 0,
+            unproven: None,
         }
     }
 
     /// A log whose stream goes on at an offset. What is in its files is synced.
     pub fn starting_at(policy: SyncPolicy, offset: u64) -> Self {
         Self { submitted: offset, written: offset, synced: offset, ..Self::new(policy) }
+    }
+
+    /// The same log in other files, in which the stream goes on at an offset. What is in them counts when their base
+    /// does, and nothing more is safe before [`Self::prove`].
+    #[must_use]
+    pub fn beginning_anew(&self, offset: u64) -> Self {
+        Self { unproven: Some(self.safe()), ..Self::starting_at(self.policy, offset) }
+    }
+
+    /// The base of the files is whole and counts.
+    pub fn prove(&mut self) {
+        self.unproven = None;
     }
 
     /// The policy in force.
@@ -85,7 +104,15 @@ impl Pace {
 
     /// Changes the policy.
     pub fn set_policy(&mut self, policy: SyncPolicy) {
+        if self.policy == SyncPolicy::Always {
+            self.promised = self.submitted;
+        }
         self.policy = policy;
+    }
+
+    /// The policy that what is to be acknowledged next comes under.
+    fn policy_next(&self) -> SyncPolicy {
+        if self.promised > self.synced { SyncPolicy::Always } else { self.policy }
     }
 
     /// Frames up to `end` were handed over.
@@ -111,7 +138,8 @@ impl Pace {
 
     /// Offset up to which everything may be acknowledged.
     pub fn safe(&self) -> u64 {
-        if self.policy == SyncPolicy::Always { self.synced } else { self.written }
+        let reached = if self.policy_next() == SyncPolicy::Always { self.synced } else { self.written };
+        self.unproven.unwrap_or(reached)
     }
 
     /// Whether everything up to `offset` may be acknowledged.
@@ -163,7 +191,7 @@ impl Pace {
         if self.failed || self.syncing_to.is_some() || self.written == self.synced {
             return None;
         }
-        match self.policy {
+        match self.policy_next() {
             SyncPolicy::Always => Some(now_ms),
             SyncPolicy::EverySecond => {
                 Some(self.last_sync_began_ms.map_or(now_ms, |began| now_ms.max(began + SYNC_EVERY_MS)))
@@ -223,6 +251,22 @@ mod tests {
         assert!(written(SyncPolicy::EverySecond).is_safe(10));
     }
 
+    /// Seed 3284: somebody who had waited got what a crash then took back: the files it was in did not count yet.
+    #[test]
+    fn nothing_is_safe_behind_a_base_that_does_not_count() {
+        let mut pace = written(SyncPolicy::EverySecond);
+        pace.submit(30);
+        pace.fail();
+        let mut anew = pace.beginning_anew(30);
+        anew.submit(40);
+        anew.wrote(40, 5);
+        assert!(anew.is_safe(10) && !anew.is_safe(30) && !anew.is_safe(40));
+        anew.fail();
+        assert_eq!(anew.beginning_anew(40).safe(), 10);
+        anew.prove();
+        assert!(anew.is_safe(40));
+    }
+
     /// What was written under another policy must be synced before a reply under `always` may depend on it, also if
     /// nothing is ever written again.
     #[test]
@@ -232,6 +276,25 @@ mod tests {
             pace.set_policy(SyncPolicy::Always);
             assert!(!pace.is_safe(10));
             assert_eq!(pace.sync_due_ms(5), Some(5));
+        }
+    }
+
+    /// Seed 2277: a slow disk had not synced for seconds when the policy was changed, and then the power went.
+    #[test]
+    fn what_was_handed_over_under_always_waits_for_its_sync() {
+        for policy in [SyncPolicy::EverySecond, SyncPolicy::Never] {
+            let mut pace = written(SyncPolicy::Always);
+            pace.submit(20);
+            pace.set_policy(policy);
+            pace.submit(30);
+            pace.wrote(30, 5);
+            assert!(!pace.is_safe(1));
+            assert_eq!(pace.sync_due_ms(7), Some(7));
+            pace.sync_begins(7);
+            pace.submit(40);
+            pace.wrote(40, 8);
+            pace.sync_ends();
+            assert!(pace.is_safe(40));
         }
     }
 

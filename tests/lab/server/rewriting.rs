@@ -2,7 +2,7 @@
 //!
 //! It follows `daemon/src/saver.rs`.
 
-use pbj_store::durable::{BaseForm, Log, LogFiles, Pace, Rewrite};
+use pbj_store::durable::{BaseForm, Log, LogFiles, Rewrite};
 use pbj_store::rdb::{SnapshotHead, WalkId};
 
 use super::{Health, LogCut, Server};
@@ -114,7 +114,7 @@ impl Server {
                 }
             }
             self.log = log;
-            self.pace = Pace::starting_at(self.pace.policy(), self.engine.offset());
+            self.pace = self.pace.beginning_anew(self.engine.offset());
             self.health = Health::Proving;
         } else {
             self.cut = Some(LogCut { increment, after: Vec::new(), end: self.pace.submitted() });
