@@ -198,7 +198,11 @@ impl Seen<'_> {
         let held = model.jobs.get(&id).filter(holds);
         let unsure = model.jobs.get(&id).is_some_and(|job| job.unsure);
         match reply.error() {
-            None if held.is_some() || unsure => act(model, &id),
+            None if held.is_some() || unsure => {
+                act(model, &id);
+                // What became of it also hangs on what nobody knows, such as a cancel of which a crash left a part.
+                model.jobs.get_mut(&id).into_iter().for_each(|job| job.unsure |= unsure);
+            }
             None => return Err(format!("a stale token was accepted: {:?}", model.jobs.get(&id))),
             Some(error) if error.starts_with("STALE ") => {
                 if held.is_some_and(|job| !unsure && self.moment.steady_ms < job.until_ms) {
