@@ -352,7 +352,8 @@ impl Worker {
                 self.shared.timer.notify_one();
                 return Ok(true);
             }
-            // Whoever waits for the lock may be trying again and again on this very core, and would find it taken each time.
+            // Whoever waits for the lock may be trying again and again on this very core, and would find it taken each
+            // time.
             std::thread::yield_now();
             if delay_us > 0 {
                 self.delay(walk, Duration::from_micros(delay_us.saturating_mul(piece.keys)));
