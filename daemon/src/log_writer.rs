@@ -188,7 +188,7 @@ impl LogDoor {
             state.health = Health::Proving;
             state.pace.beginning_anew(offset)
         } else {
-            Pace::starting_at(state.pace.policy(), offset)
+            state.pace.going_on_at(offset)
         };
         state.epoch += 1;
         state.heal_at_ms = None;

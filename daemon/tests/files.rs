@@ -332,6 +332,36 @@ fn a_snapshot_that_cannot_be_written_stops_writes_and_the_end() {
 }
 
 /// WAITAOF says when the disk has what this connection wrote, whatever `appendfsync` promises to everybody.
+/// What is on its way when `appendfsync` stops to be `always` still waits for its sync, so somebody has to make it.
+#[test]
+fn replies_come_while_the_policy_of_the_log_changes() {
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = Daemon::start(folder.path(), &["--appendfsync", "always"]);
+    let done = Arc::new(AtomicI64::new(0));
+    let writers: Vec<_> = (0..4)
+        .map(|writer| {
+            let (mut r, done) = (daemon.connect(), Arc::clone(&done));
+            r.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+            std::thread::spawn(move || {
+                while done.load(Ordering::Relaxed) == 0 {
+                    say(&mut r, &format!("INCR counter:{writer}")).unwrap();
+                }
+            })
+        })
+        .collect();
+    let mut r = daemon.connect();
+    r.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    for _ in 0..100 {
+        for policy in ["no", "always", "everysec", "always"] {
+            say(&mut r, &format!("CONFIG SET appendfsync {policy}")).unwrap();
+        }
+    }
+    say(&mut r, "CONFIG SET appendfsync no").unwrap();
+    say(&mut r, "INCR counter:last").unwrap();
+    done.store(1, Ordering::Relaxed);
+    writers.into_iter().for_each(|writer| writer.join().unwrap());
+}
+
 #[test]
 fn who_asks_waits_for_the_disk() {
     let folder = tempfile::tempdir().unwrap();

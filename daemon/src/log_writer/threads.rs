@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use parking_lot::MutexGuard;
-use pbj_store::durable::{Pace, SyncPolicy};
+use pbj_store::durable::SyncPolicy;
 
 use super::{Health, LogDoor, LogFile, LogThreads, State};
 use crate::clock::Clock;
@@ -140,7 +140,7 @@ impl LogDoor {
         self.always.store(false, Ordering::Relaxed);
         self.growth.closed();
         state.epoch += 1;
-        state.pace = Pace::starting_at(state.pace.policy(), state.pace.submitted());
+        state.pace = state.pace.going_on_at(state.pace.submitted());
         state.closing = false;
         state.syncer = None;
         self.publish(state);

@@ -80,6 +80,13 @@ impl Pace {
         }
     }
 
+    /// This log, when it is opened or closed: its stream goes on at an offset, under the policy that was asked for, and
+    /// what is in its files is synced.
+    #[must_use]
+    pub fn going_on_at(&self, offset: u64) -> Self {
+        Self::starting_at(self.policy, offset)
+    }
+
     /// A log whose stream goes on at an offset. What is in its files is synced.
     pub fn starting_at(policy: SyncPolicy, offset: u64) -> Self {
         Self { submitted: offset, written: offset, synced: offset, ..Self::new(policy) }
@@ -89,7 +96,7 @@ impl Pace {
     /// does, and nothing more is safe before [`Self::prove`].
     #[must_use]
     pub fn beginning_anew(&self, offset: u64) -> Self {
-        Self { unproven: Some(self.safe()), ..Self::starting_at(self.policy, offset) }
+        Self { unproven: Some(self.safe()), ..self.going_on_at(offset) }
     }
 
     /// The base of the files is whole and counts.
@@ -97,9 +104,9 @@ impl Pace {
         self.unproven = None;
     }
 
-    /// The policy in force.
+    /// The policy in force: `always` for as long as something waits that was handed over under it.
     pub fn policy(&self) -> SyncPolicy {
-        self.policy
+        if self.promised > self.synced { SyncPolicy::Always } else { self.policy }
     }
 
     /// Changes the policy.
@@ -108,11 +115,6 @@ impl Pace {
             self.promised = self.submitted;
         }
         self.policy = policy;
-    }
-
-    /// The policy that what is to be acknowledged next comes under.
-    fn policy_next(&self) -> SyncPolicy {
-        if self.promised > self.synced { SyncPolicy::Always } else { self.policy }
     }
 
     /// Frames up to `end` were handed over.
@@ -138,7 +140,7 @@ impl Pace {
 
     /// Offset up to which everything may be acknowledged.
     pub fn safe(&self) -> u64 {
-        let reached = if self.policy_next() == SyncPolicy::Always { self.synced } else { self.written };
+        let reached = if self.policy() == SyncPolicy::Always { self.synced } else { self.written };
         self.unproven.unwrap_or(reached)
     }
 
@@ -191,7 +193,7 @@ impl Pace {
         if self.failed || self.syncing_to.is_some() || self.written == self.synced {
             return None;
         }
-        match self.policy_next() {
+        match self.policy() {
             SyncPolicy::Always => Some(now_ms),
             SyncPolicy::EverySecond => {
                 Some(self.last_sync_began_ms.map_or(now_ms, |began| now_ms.max(began + SYNC_EVERY_MS)))
@@ -289,11 +291,13 @@ mod tests {
             pace.submit(30);
             pace.wrote(30, 5);
             assert!(!pace.is_safe(1));
-            assert_eq!(pace.sync_due_ms(7), Some(7));
+            // Who syncs under `always` has to go on with it, and nobody else begins to.
+            assert_eq!((pace.policy(), pace.sync_due_ms(7)), (SyncPolicy::Always, Some(7)));
             pace.sync_begins(7);
             pace.submit(40);
             pace.wrote(40, 8);
             pace.sync_ends();
+            assert_eq!(pace.policy(), policy);
             assert!(pace.is_safe(40));
         }
     }
