@@ -1,82 +1,16 @@
 //! Snapshots and rewrites of the log in a real `pbjd`: killed while it rewrites, switched on and off, full of errors.
 //!
 //! Not here: crashes at each step of a rewrite, and power cuts (tests/sim), and other servers (tests/snapshots).
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test ends when something is missing")]
 
 use std::fs;
-use std::net::TcpListener;
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use redis::{Client, Commands, Connection, RedisResult};
+use redis::{Commands, Connection};
 
-/// A daemon on a folder, which stays when it ends.
-struct Daemon {
-    process: Child,
-    port: u16,
-}
-
-impl Daemon {
-    fn start(folder: &Path, directives: &[&str]) -> Self {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let process = Command::new(env!("CARGO_BIN_EXE_pbjd"))
-            .args(["--bind", "127.0.0.1", "--http-port", "0", "--enable-debug-command", "yes"])
-            .args(["--port", &port.to_string(), "--dir"])
-            .arg(folder)
-            .args(directives)
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let daemon = Self { process, port };
-        for _ in 0..1000 {
-            if daemon.client().get_connection().is_ok_and(|mut r| say(&mut r, "PING").is_ok()) {
-                return daemon;
-            }
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        panic!("pbjd does not start");
-    }
-
-    fn client(&self) -> Client {
-        Client::open(format!("redis://127.0.0.1:{}/", self.port)).unwrap()
-    }
-
-    fn connect(&self) -> Connection {
-        self.client().get_connection().unwrap()
-    }
-
-    fn kill(mut self) {
-        self.process.kill().unwrap();
-        self.process.wait().unwrap();
-    }
-
-    /// Asks for the end in these words, and waits for it.
-    fn end(mut self, words: &str) {
-        say(&mut self.connect(), words).unwrap_err();
-        assert!(self.process.wait().unwrap().success());
-    }
-}
-
-impl Drop for Daemon {
-    fn drop(&mut self) {
-        // Whatever ended already needs no end.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
-/// The reply to a request of words without blanks, as text.
-fn say(r: &mut Connection, request: &str) -> RedisResult<String> {
-    let mut words = request.split(' ');
-    let mut command = redis::cmd(words.next().unwrap());
-    words.for_each(|word| {
-        command.arg(word);
-    });
-    command.query(r)
-}
+use crate::daemon::{Daemon, say, within};
 
 fn info(r: &mut Connection, field: &str) -> String {
     let text = say(r, "INFO persistence").unwrap();
@@ -86,13 +20,7 @@ fn info(r: &mut Connection, field: &str) -> String {
 
 /// Waits until a field of INFO has a value.
 fn wait_for(r: &mut Connection, field: &str, value: &str) {
-    for _ in 0..1000 {
-        if info(r, field) == value {
-            return;
-        }
-        std::thread::sleep(Duration::from_millis(10));
-    }
-    panic!("{field} never becomes {value}, but {}", info(r, field));
+    within(10, field, value.to_owned(), || info(r, field));
 }
 
 fn digest(r: &mut Connection) -> String {
@@ -115,7 +43,7 @@ fn nothing_that_was_answered_is_lost_to_a_kill_during_rewrites() {
     let folder = tempfile::tempdir().unwrap();
     let answered = Arc::new(AtomicI64::new(0));
     for round in 0..8 {
-        let daemon = Daemon::start(folder.path(), &["--auto-aof-rewrite-percentage", "0"]);
+        let daemon = Daemon::start_on(folder.path(), &["--auto-aof-rewrite-percentage", "0"]);
         let mut r = daemon.connect();
         let there: i64 = r.get::<_, Option<i64>>("n").unwrap().unwrap_or(0);
         let known = answered.load(Ordering::SeqCst);
@@ -151,7 +79,7 @@ fn nothing_that_was_answered_is_lost_to_a_kill_during_rewrites() {
 #[test]
 fn a_rewrite_leaves_one_base_and_what_came_after_it() {
     let folder = tempfile::tempdir().unwrap();
-    let daemon = Daemon::start(folder.path(), &[]);
+    let daemon = Daemon::start_on(folder.path(), &[]);
     let mut r = daemon.connect();
     for _ in 0..3 {
         fill(&mut r, 5000);
@@ -174,7 +102,7 @@ fn a_rewrite_leaves_one_base_and_what_came_after_it() {
     assert_eq!(manifest.lines().count(), 2, "{manifest}");
     assert_eq!(fs::read_dir(folder.path().join("appendonlydir")).unwrap().count(), 3);
     daemon.kill();
-    let daemon = Daemon::start(folder.path(), &[]);
+    let daemon = Daemon::start_on(folder.path(), &[]);
     assert_eq!(digest(&mut daemon.connect()), digest_before);
 }
 
@@ -183,7 +111,7 @@ fn a_rewrite_leaves_one_base_and_what_came_after_it() {
 fn a_base_may_be_commands() {
     let folder = tempfile::tempdir().unwrap();
     let directives = ["--aof-use-rdb-preamble", "no"];
-    let daemon = Daemon::start(folder.path(), &directives);
+    let daemon = Daemon::start_on(folder.path(), &directives);
     let mut r = daemon.connect();
     fill(&mut r, 500);
     for request in [
@@ -200,7 +128,7 @@ fn a_base_may_be_commands() {
     say(&mut r, "SET behind it").unwrap();
     let before = digest(&mut r);
     daemon.kill();
-    let daemon = Daemon::start(folder.path(), &directives);
+    let daemon = Daemon::start_on(folder.path(), &directives);
     assert_eq!(digest(&mut daemon.connect()), before);
     daemon.kill();
     let base = folder.path().join("appendonlydir/appendonly.aof.1.base.aof");
@@ -219,7 +147,7 @@ fn a_base_may_be_commands() {
 #[test]
 fn a_log_that_has_grown_is_rewritten() {
     let folder = tempfile::tempdir().unwrap();
-    let daemon = Daemon::start(folder.path(), &["--auto-aof-rewrite-min-size", "100kb"]);
+    let daemon = Daemon::start_on(folder.path(), &["--auto-aof-rewrite-min-size", "100kb"]);
     let mut r = daemon.connect();
     while info(&mut r, "aof_rewrites") == "0" {
         fill(&mut r, 500);
@@ -230,7 +158,7 @@ fn a_log_that_has_grown_is_rewritten() {
 #[test]
 fn the_log_is_switched_off_and_on() {
     let folder = tempfile::tempdir().unwrap();
-    let daemon = Daemon::start(folder.path(), &["--appendonly", "no"]);
+    let daemon = Daemon::start_on(folder.path(), &["--appendonly", "no"]);
     let mut r = daemon.connect();
     fill(&mut r, 1000);
     say(&mut r, "CONFIG SET appendonly yes").unwrap();
@@ -240,7 +168,7 @@ fn the_log_is_switched_off_and_on() {
     say(&mut r, "CONFIG SET appendonly no").unwrap();
     say(&mut r, "SET without log").unwrap();
     daemon.kill();
-    let daemon = Daemon::start(folder.path(), &["--appendonly", "yes"]);
+    let daemon = Daemon::start_on(folder.path(), &["--appendonly", "yes"]);
     let mut r = daemon.connect();
     assert_eq!(digest(&mut r), with_log, "what came later had no log");
     say(&mut r, "CONFIG SET appendonly no").unwrap();
@@ -249,7 +177,7 @@ fn the_log_is_switched_off_and_on() {
     wait_for(&mut r, "aof_rewrite_in_progress", "0");
     let again = digest(&mut r);
     daemon.kill();
-    let daemon = Daemon::start(folder.path(), &["--appendonly", "yes"]);
+    let daemon = Daemon::start_on(folder.path(), &["--appendonly", "yes"]);
     assert_eq!(digest(&mut daemon.connect()), again);
 }
 
@@ -257,7 +185,7 @@ fn the_log_is_switched_off_and_on() {
 fn snapshots_are_written_and_loaded() {
     let folder = tempfile::tempdir().unwrap();
     let without_log = ["--appendonly", "no"];
-    let daemon = Daemon::start(folder.path(), &without_log);
+    let daemon = Daemon::start_on(folder.path(), &without_log);
     let mut r = daemon.connect();
     fill(&mut r, 3000);
     assert_eq!(say(&mut r, "BGSAVE").unwrap(), "Background saving started");
@@ -269,13 +197,13 @@ fn snapshots_are_written_and_loaded() {
     let saved = digest(&mut r);
     say(&mut r, "SET lost 1").unwrap();
     daemon.kill();
-    let daemon = Daemon::start(folder.path(), &without_log);
+    let daemon = Daemon::start_on(folder.path(), &without_log);
     let mut r = daemon.connect();
     assert_eq!(digest(&mut r), saved);
     say(&mut r, "SET kept 1").unwrap();
     let at_end = digest(&mut r);
     daemon.end("SHUTDOWN SAVE");
-    let daemon = Daemon::start(folder.path(), &without_log);
+    let daemon = Daemon::start_on(folder.path(), &without_log);
     let mut r = daemon.connect();
     assert_eq!(digest(&mut r), at_end);
     say(&mut r, "DEBUG RELOAD").unwrap();
@@ -283,7 +211,7 @@ fn snapshots_are_written_and_loaded() {
     say(&mut r, "SET lost 1").unwrap();
     daemon.end("SHUTDOWN NOSAVE");
     // Redis would begin with nothing here.
-    let daemon = Daemon::start(folder.path(), &["--appendonly", "yes"]);
+    let daemon = Daemon::start_on(folder.path(), &["--appendonly", "yes"]);
     assert_eq!(digest(&mut daemon.connect()), at_end);
     assert!(folder.path().join("appendonlydir/appendonly.aof.1.base.rdb").exists());
 }
@@ -291,7 +219,7 @@ fn snapshots_are_written_and_loaded() {
 #[test]
 fn save_points_save_and_a_save_can_be_cancelled() {
     let folder = tempfile::tempdir().unwrap();
-    let daemon = Daemon::start(folder.path(), &["--appendonly", "no", "--save", "1 10"]);
+    let daemon = Daemon::start_on(folder.path(), &["--appendonly", "no", "--save", "1 10"]);
     let mut r = daemon.connect();
     fill(&mut r, 100);
     wait_for(&mut r, "rdb_saves", "1");
@@ -312,7 +240,7 @@ fn save_points_save_and_a_save_can_be_cancelled() {
 #[test]
 fn a_snapshot_that_cannot_be_written_stops_writes_and_the_end() {
     let folder = tempfile::tempdir().unwrap();
-    let daemon = Daemon::start(folder.path(), &["--appendonly", "yes", "--save", "3600 100000"]);
+    let daemon = Daemon::start_on(folder.path(), &["--appendonly", "yes", "--save", "3600 100000"]);
     fs::create_dir_all(folder.path().join("dump.rdb/full")).unwrap();
     let mut r = daemon.connect();
     say(&mut r, "SET a 1").unwrap();
@@ -336,7 +264,7 @@ fn a_snapshot_that_cannot_be_written_stops_writes_and_the_end() {
 #[test]
 fn replies_come_while_the_policy_of_the_log_changes() {
     let folder = tempfile::tempdir().unwrap();
-    let daemon = Daemon::start(folder.path(), &["--appendfsync", "always"]);
+    let daemon = Daemon::start_on(folder.path(), &["--appendfsync", "always"]);
     let done = Arc::new(AtomicI64::new(0));
     let writers: Vec<_> = (0..4)
         .map(|writer| {
@@ -366,7 +294,7 @@ fn replies_come_while_the_policy_of_the_log_changes() {
 fn who_asks_waits_for_the_disk() {
     let folder = tempfile::tempdir().unwrap();
     for policy in ["always", "everysec"] {
-        let daemon = Daemon::start(folder.path(), &["--appendfsync", policy]);
+        let daemon = Daemon::start_on(folder.path(), &["--appendfsync", policy]);
         let mut r = daemon.connect();
         say(&mut r, "SET a 1").unwrap();
         let waited: (i64, i64) = redis::cmd("WAITAOF").arg(&["1", "0", "0"]).query(&mut r).unwrap();

@@ -1,57 +1,13 @@
-//! redis-rs, the client of Rust programs, against a real `pbjd`: ordinary programs, blocking and asynchronous, RESP2
-//! and
-//! RESP3.
+//! redis-rs, the client of Rust programs: ordinary programs, blocking and asynchronous, RESP2 and RESP3.
 //!
 //! Clients of other languages: tests/clients. Not here: what needs features of redis-rs that the daemon does not use.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test ends when something is missing")]
 
 use std::collections::{HashMap, HashSet};
-use std::net::TcpListener;
-use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use redis::{AsyncCommands, Client, Commands, Connection, PushInfo, PushKind, RedisResult, Value};
-use tempfile::TempDir;
+use redis::{AsyncCommands, Commands, Connection, PushInfo, PushKind, RedisResult, Value};
 
-/// A daemon of one test; it ends with it.
-struct Daemon {
-    process: Child,
-    port: u16,
-    _folder: TempDir,
-}
-
-impl Daemon {
-    fn start() -> Daemon {
-        let folder = tempfile::tempdir().unwrap();
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let process = Command::new(env!("CARGO_BIN_EXE_pbjd"))
-            .args(["--bind", "127.0.0.1", "--http-port", "0", "--port", &port.to_string(), "--dir"])
-            .arg(folder.path())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let daemon = Daemon { process, port, _folder: folder };
-        for _ in 0..1000 {
-            if daemon.client("").get_connection().is_ok() {
-                return daemon;
-            }
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        panic!("pbjd does not start");
-    }
-
-    fn client(&self, options: &str) -> Client {
-        Client::open(format!("redis://127.0.0.1:{}/{options}", self.port)).unwrap()
-    }
-}
-
-impl Drop for Daemon {
-    fn drop(&mut self) {
-        // Whatever ended already needs no end.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
+use crate::daemon::Daemon;
 
 fn every_type(r: &mut Connection) -> RedisResult<()> {
     let bytes: Vec<u8> = (0..=255).cycle().take(70_000).collect();

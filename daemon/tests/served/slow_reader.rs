@@ -1,58 +1,12 @@
 //! Clients that do not read what they are sent, and keys that move from one daemon to another.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test ends when something is missing")]
 
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
-use std::process::{Child, Command, Stdio};
+use std::net::TcpStream;
 use std::time::Duration;
 
-use redis::{Client, Commands, Connection, RedisResult};
-use tempfile::TempDir;
+use redis::{Commands, Connection, RedisResult};
 
-/// A daemon of one test; it ends with it.
-struct Daemon {
-    process: Child,
-    port: u16,
-    _folder: TempDir,
-}
-
-impl Daemon {
-    fn start() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let process = Command::new(env!("CARGO_BIN_EXE_pbjd"))
-            .args(["--bind", "127.0.0.1", "--http-port", "0", "--port", &port.to_string(), "--dir"])
-            .arg(folder.path())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let daemon = Self { process, port, _folder: folder };
-        until("the daemon starts", || TcpStream::connect(("127.0.0.1", port)).is_ok());
-        daemon
-    }
-
-    fn connect(&self) -> Connection {
-        Client::open(format!("redis://127.0.0.1:{}/", self.port)).unwrap().get_connection().unwrap()
-    }
-}
-
-impl Drop for Daemon {
-    fn drop(&mut self) {
-        // Whatever ended already needs no end.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
-fn until(what: &str, mut so: impl FnMut() -> bool) {
-    for _ in 0..3000 {
-        if so() {
-            return;
-        }
-        std::thread::sleep(Duration::from_millis(10));
-    }
-    panic!("still not so: {what}");
-}
+use crate::daemon::{Daemon, within};
 
 /// Bytes that wait for the client with this name, as CLIENT LIST tells; nothing if there is no such client.
 fn waiting_for(r: &mut Connection, name: &str) -> Option<usize> {
@@ -82,7 +36,7 @@ fn replies_pile_up_to_a_bound_and_none_is_lost() {
     let daemon = Daemon::start();
     let mut slow = slow_client(&daemon);
     let mut r = daemon.connect();
-    until("replies pile up", || waiting_for(&mut r, "slow").is_some_and(|bytes| bytes > 32 << 20));
+    within(30, "replies pile up", true, || waiting_for(&mut r, "slow").is_some_and(|bytes| bytes > 32 << 20));
     std::thread::sleep(Duration::from_millis(200));
     let waiting = waiting_for(&mut r, "slow").unwrap();
     assert!(waiting < 80 << 20, "{waiting} bytes wait, and more would");
@@ -92,7 +46,7 @@ fn replies_pile_up_to_a_bound_and_none_is_lost() {
     slow.read_exact(&mut replies).unwrap();
     assert!(replies.starts_with(b"+OK\r\n$1048576\r\nxxx"));
     assert!(replies.ends_with(b"xxx\r\n$3\r\nend\r\n"));
-    until("nothing waits", || waiting_for(&mut r, "slow") == Some(0));
+    within(30, "nothing waits", Some(0), || waiting_for(&mut r, "slow"));
 }
 
 /// The limit of its class cuts it off, and gives the memory back.
@@ -105,10 +59,10 @@ fn a_client_beyond_its_limit_is_cut_off() {
     };
     set(&mut r, "client-output-buffer-limit", "normal 10mb 0 0").unwrap();
     let _slow = slow_client(&daemon);
-    until("it is cut off", || waiting_for(&mut r, "slow").is_none());
+    within(30, "it is cut off", None, || waiting_for(&mut r, "slow"));
     set(&mut r, "client-output-buffer-limit", "normal 0 5mb 1").unwrap();
     let _slow = slow_client(&daemon);
-    until("it is cut off after a second", || waiting_for(&mut r, "slow").is_none());
+    within(30, "it is cut off after a second", None, || waiting_for(&mut r, "slow"));
 }
 
 /// Keys of every type, with and without a date, go to another daemon, and only what arrived is gone here.
