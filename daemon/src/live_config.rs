@@ -112,7 +112,7 @@ fn set_oom_score(score: &mut OomScore, config: &Config, name: &'static str) -> R
 pub fn output_limits(config: &Config) -> OutputLimits {
     OutputLimits {
         normal: config.output_limit("normal"),
-        replica: config.output_limit("slave"),
+        replica: config.output_limit("replica"),
         pubsub: config.output_limit("pubsub"),
     }
 }

@@ -163,6 +163,19 @@ fn assert_log_is_the_data(server: &Server) {
     assert!((0..=server.engine.place().unwrap().offset).contains(&offset), "{last_place}");
 }
 
+/// A look at a directive by its name costs as much as a GET; what is written is fed to replicas, too.
+#[test]
+#[cfg(debug_assertions)]
+fn no_directive_is_looked_up_for_a_write_that_replicas_get() {
+    let (mut master, mut replica, mut link) = pair(4096);
+    master.call("SET a 0");
+    let lookups = pbj_store::config::lookups();
+    master.call("SET a 1");
+    assert_eq!(pbj_store::config::lookups(), lookups);
+    link.run(&mut master, &mut replica, 4096, usize::MAX);
+    assert_agreement(&mut master, &mut replica);
+}
+
 #[test]
 fn a_replica_follows_in_pieces_of_any_size() {
     for piece in [1, 7, 4096] {

@@ -63,13 +63,15 @@ pub struct Config {
     slower_than: Option<u64>,
     latency_threshold: Option<u64>,
     client_memory: Option<usize>,
-    /// Hard limits of what waits for clients: normal, replica, pubsub.
-    output_limits: [Option<usize>; 3],
+    /// Limits of what waits for clients: normal, replica, pubsub.
+    output_limits: [OutputLimit; 3],
     script_memory: usize,
     deprecated_api: bool,
     /// How many replicas have to follow for a write, and with how much lag in seconds; `None` if none has to.
     min_replicas: Option<(usize, u64)>,
     replica_ignores_memory: bool,
+    backlog_size: u64,
+    log_checksums: bool,
     users: Vec<String>,
     renames: Vec<(String, String)>,
 }
@@ -84,11 +86,13 @@ impl Default for Config {
             slower_than: None,
             latency_threshold: None,
             client_memory: None,
-            output_limits: [None; 3],
+            output_limits: [OutputLimit::default(); 3],
             script_memory: 0,
             deprecated_api: false,
             min_replicas: None,
             replica_ignores_memory: true,
+            backlog_size: 0,
+            log_checksums: true,
             users: Vec::new(),
             renames: Vec::new(),
         };
@@ -199,11 +203,7 @@ impl Config {
             None => clients.parse().unwrap_or(0),
         };
         self.client_memory = (bytes > 0).then_some(bytes);
-        let words: Vec<&str> = self.text("client-output-buffer-limit").split_ascii_whitespace().collect();
-        self.output_limits = ["normal", "slave", "pubsub"].map(|class| {
-            let group = words.chunks_exact(4).find(|group| group[0] == class)?;
-            group[1].parse().ok().filter(|&bytes| bytes > 0)
-        });
+        self.output_limits = ["normal", "slave", "pubsub"].map(|class| self.limit_of_class(class));
         self.maxmemory = u64::try_from(self.integer("maxmemory")).unwrap_or(0);
         self.script_memory = self.size("script-memory-limit");
         self.deprecated_api = self.flag("lua-enable-deprecated-api");
@@ -211,6 +211,8 @@ impl Config {
             Some((self.size("min-replicas-to-write"), self.size("min-replicas-max-lag") as u64))
                 .filter(|&(wanted, lag_max)| wanted > 0 && lag_max > 0);
         self.replica_ignores_memory = self.flag("replica-ignore-maxmemory");
+        self.backlog_size = self.size("repl-backlog-size") as u64;
+        self.log_checksums = self.flag("aof-checksums");
         self.slower_than = u64::try_from(self.integer("slowlog-log-slower-than")).ok();
         self.latency_threshold =
             u64::try_from(self.integer("latency-monitor-threshold")).ok().filter(|&ms| ms > 0);
@@ -262,6 +264,16 @@ impl Config {
     /// Whether a replica leaves `maxmemory` to its master.
     pub(crate) fn replica_ignores_memory(&self) -> bool {
         self.replica_ignores_memory
+    }
+
+    /// Bytes of the stream of replication that are kept for those who come back.
+    pub(crate) fn backlog_size(&self) -> u64 {
+        self.backlog_size
+    }
+
+    /// Whether there are lines of ours in the log.
+    pub(crate) fn log_checksums(&self) -> bool {
+        self.log_checksums
     }
 
     /// How many bytes an interpreter of scripts may take.
@@ -333,8 +345,18 @@ impl Config {
         self.client_memory
     }
 
-    /// The limit of what may wait for clients of a class (`normal`, `slave`, `pubsub`).
+    /// The limit of what may wait for clients of a class (`normal`, `replica`, `pubsub`).
     pub fn output_limit(&self, class: &str) -> OutputLimit {
+        let [normal, replica, pubsub] = self.output_limits;
+        match class {
+            "pubsub" => pubsub,
+            "replica" => replica,
+            _ => normal,
+        }
+    }
+
+    /// The same as it is written, where replicas are called slaves.
+    fn limit_of_class(&self, class: &str) -> OutputLimit {
         let mut words = self.text("client-output-buffer-limit").split_ascii_whitespace();
         while let Some(word) = words.next() {
             let mut number = || words.next().and_then(|word| word.parse::<usize>().ok()).unwrap_or(0);
@@ -348,12 +370,7 @@ impl Config {
 
     /// Bytes at which a client of a class is cut off; `None` if it never is.
     pub(crate) fn output_bytes_max(&self, class: &str) -> Option<usize> {
-        let [normal, replica, pubsub] = self.output_limits;
-        match class {
-            "pubsub" => pubsub,
-            "replica" => replica,
-            _ => normal,
-        }
+        Some(self.output_limit(class).hard).filter(|&bytes| bytes > 0)
     }
 
     /// The commands that get another name, or none: `rename-command`.

@@ -9,7 +9,7 @@ use super::history::is_id;
 use super::replica::{Introduction, Replica, Stage};
 use crate::command::Fault;
 use crate::engine::{ClientId, Engine, LogLevel, Output};
-use crate::limits::{BACKLOG_MIN, FEED_BYTES};
+use crate::limits::FEED_BYTES;
 use crate::time::Now;
 
 /// How a client asks for the stream.
@@ -184,8 +184,8 @@ impl Engine {
 
     /// Cuts off replicas that are further behind than they may be, and lets go of what nobody needs.
     fn bound_replicas(&mut self) {
-        let size = (self.config.integer("repl-backlog-size") as u64).max(BACKLOG_MIN);
-        let limit = self.config.output_limit("slave");
+        let size = self.backlog_size();
+        let limit = self.config.output_limit("replica");
         let now = self.now.mono_ms;
         let Some(backlog) = &mut self.replication.backlog else { return };
         let end = backlog.end();
@@ -271,7 +271,7 @@ impl Engine {
 
     /// Lets go of what of the stream nobody needs any more.
     fn trim_backlog(&mut self) {
-        let size = (self.config.integer("repl-backlog-size") as u64).max(BACKLOG_MIN);
+        let size = self.backlog_size();
         let reads = |replica: &&Replica| !matches!(replica.stage, Stage::Fetched | Stage::Waiting);
         let next = self.replication.replicas.values().filter(reads).map(|replica| replica.next).min();
         if let Some(backlog) = &mut self.replication.backlog {

@@ -132,8 +132,9 @@ impl Engine {
         taken.saturating_sub(self.backlog_size())
     }
 
-    fn backlog_size(&self) -> u64 {
-        (self.config.size("repl-backlog-size") as u64).max(BACKLOG_MIN)
+    /// Bytes of the stream that are kept for those who come back.
+    pub(super) fn backlog_size(&self) -> u64 {
+        self.config.backlog_size().max(BACKLOG_MIN)
     }
 
     /// The reply to ROLE.

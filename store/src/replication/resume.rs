@@ -101,7 +101,7 @@ impl Engine {
 
     /// Adds to what the log gets the place that the data is at behind it.
     pub(crate) fn write_place(&mut self, log: &mut Vec<u8>) {
-        if !self.log_wanted || !self.config.flag("aof-checksums") {
+        if !self.log_wanted || !self.config.log_checksums() {
             return;
         }
         if let Some(place) = self.place() {
