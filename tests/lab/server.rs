@@ -249,7 +249,7 @@ impl Server {
 
     fn step(&mut self, step: &Step, answer: &mut Answer) -> Result<(), String> {
         match step {
-            Step::Stall(_) | Step::Log(_) | Step::Panic => Ok(()),
+            Step::Stall(_) | Step::Log(_) | Step::Panic | Step::EndGivenUp => Ok(()),
             Step::Shutdown { .. } => {
                 answer.shutdown = true;
                 Ok(())
