@@ -449,7 +449,9 @@ impl Engine {
         let cursor = Args::new(args, command.words());
         let run = match command.row.handler {
             Handler::Data(run) => {
-                let mut txn = Txn { waking, ..Txn::new(&mut self.data, db, self.now, Origin::Client) };
+                let repeated = self.running.as_ref().is_some_and(|script| script.repeated);
+                let origin = if repeated { Origin::Replay } else { Origin::Client };
+                let mut txn = Txn { waking, ..Txn::new(&mut self.data, db, self.now, origin) };
                 run(&mut txn, cursor, reply)
             }
             Handler::System(run) => {
