@@ -36,7 +36,7 @@ use crate::listener::Gate;
 use crate::log_growth::{Growth, GrowthLimit};
 use crate::log_writer::{LogDoor, LogThreads};
 use crate::logging::Logging;
-use crate::saver::{Job, Saver, SaverThread};
+use crate::saver::{Job, Saver, SaverThread, base_form};
 use crate::shared::{Lasting, Shared};
 use crate::{exit, follower, live_config, timer, users_file};
 
@@ -301,8 +301,11 @@ fn open_log(
         return Ok(None);
     }
     let mut disk = RealDisk::new(folder);
-    let opened = LogFiles::open(&mut disk, names, config.text("dbfilename"));
-    let (files, log, loader) = opened.map_err(StartFault::Load)?;
+    let opened = LogFiles::open(&mut disk, names, config.text("dbfilename"), base_form(config));
+    let (mut files, log, loader) = opened.map_err(StartFault::Load)?;
+    if !config.flag("aof-disable-auto-gc") {
+        files.remove_history(&mut disk).map_err(StartFault::Folder)?;
+    }
     let log = if config.flag("aof-checksums") { log } else { log.without_seals() };
     door.open(Box::new(disk), log, 0).map_err(StartFault::Folder)?;
     Ok(Some((files, loader)))
@@ -420,8 +423,8 @@ impl Loading<'_> {
             Ok((loaded, input.progress()))
         });
         let (snapshot, _) = loaded.inspect_err(|fault| {
-            if matches!(fault, StartFault::Load(_)) {
-                tracing::error!("Terminating server after rdb file reading failure.");
+            if let StartFault::Load(reason) = fault {
+                tracing::error!("Terminating server after rdb file reading failure. {reason}");
             }
         })?;
         note_snapshot(&snapshot);

@@ -129,7 +129,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             let executed = self.execute();
             self.consume(executed.requests, whole);
             if !self.out.is_empty() {
-                self.shared.with_engine(move |engine| engine.note_reply_to_replica(client));
+                let reply = self.out.to_vec();
+                self.shared.with_engine(move |engine| engine.note_reply_to_replica(client, &reply));
             }
             // A reply would be taken for a part of the stream.
             if parsed.is_err() || executed.close || executed.waits || !self.out.is_empty() {

@@ -62,6 +62,10 @@ impl Host for ProcessHost {
         self.clock.stopwatch_ns()
     }
 
+    fn stopwatch_at_call_ns(&self) -> u64 {
+        self.clock.last_ns()
+    }
+
     fn has_files(&self) -> bool {
         true
     }

@@ -15,6 +15,7 @@ use crate::log_growth::GrowthLimit;
 use crate::logging::Logging;
 use crate::mailbox::OutputLimits;
 use crate::oom_score::OomScore;
+use crate::saver::Job;
 use crate::shared::{ConfigRefusal, Shared};
 
 /// What redis-server answers when an address cannot be had.
@@ -29,7 +30,7 @@ pub fn connect(shared: &Arc<Shared>, doors: Arc<Mutex<Doors>>, logging: Option<L
     shared.query_max.store(query_max, Ordering::Relaxed);
     let limits = output_limits(shared.lock().engine.config());
     shared.set_limits(limits);
-    let log = Arc::clone(&shared.log);
+    let (log, saver) = (Arc::clone(&shared.log), Arc::clone(&shared.saver));
     let mut oom_score = OomScore::default();
     if let Err(error) = oom_score.apply(shared.lock().engine.config()) {
         tracing::warn!(%error, "oom-score-adj cannot be set");
@@ -52,6 +53,9 @@ pub fn connect(shared: &Arc<Shared>, doors: Arc<Mutex<Doors>>, logging: Option<L
                 "aof-timestamp-enabled" => log.set_stamped(config.flag("aof-timestamp-enabled")),
                 "auto-aof-rewrite-percentage" | "auto-aof-rewrite-min-size" => {
                     log.growth.set_limit(GrowthLimit::of(config));
+                }
+                "aof-disable-auto-gc" if !config.flag("aof-disable-auto-gc") => {
+                    saver.ask(Job::RemoveHistory);
                 }
                 "loglevel" => logging.iter().for_each(|logging| logging.set_level(config.text("loglevel"))),
                 // Another role: it cannot be refused any more.

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 use pbj_store::config::Config;
-use pbj_store::durable::{BaseForm, Log, LogFiles, LogNames, Rewrite, SnapshotOutput};
+use pbj_store::durable::{BaseForm, Log, LogFiles, LogNames, LogState, Rewrite, SnapshotOutput};
 use pbj_store::engine::Engine;
 use pbj_store::limits::WALK_VISITS_PER_PIECE;
 use pbj_store::rdb::{SnapshotHead, WalkId};
@@ -35,6 +35,8 @@ pub enum Job {
     Grown,
     /// The log cannot be trusted any more, and has to begin anew.
     Heal,
+    /// What rewrites have replaced is not to be kept any longer.
+    RemoveHistory,
 }
 
 /// The desk of the thread `snapshots`.
@@ -162,6 +164,7 @@ impl Worker {
                 shared.with_engine(|engine| engine.ask_rewrite());
                 return;
             }
+            Job::RemoveHistory => return self.remove_history(),
             Job::Heal => {
                 tracing::info!("Starting to write the AOF anew, in other files");
                 self.shared.with_engine(|engine| engine.ask_rewrite());
@@ -250,8 +253,17 @@ impl Worker {
             None => LogFiles::replace(&mut disk, &self.names)
                 .map_err(|fault| io::Error::other(fault.to_string()))?,
         };
-        let form = base_form(self.shared.lock().engine.config());
-        let begun = files.begin_rewrite(&mut disk, !beginning, form);
+        let (form, state) = {
+            let core = self.shared.lock();
+            let config = core.engine.config();
+            let state = match (beginning, config.flag("appendonly")) {
+                (false, _) => LogState::Running,
+                (true, true) => LogState::Beginning,
+                (true, false) => LogState::Off,
+            };
+            (base_form(config), state)
+        };
+        let begun = files.begin_rewrite(&mut disk, state, form);
         let mut rewrite = match begun {
             Ok(rewrite) => rewrite,
             Err(error) => {
@@ -286,11 +298,18 @@ impl Worker {
                 other.map(|_| End::GivenUp)
             }
         };
-        if let Err(error) = files.remove_history(&mut disk) {
+        self.files = Some(files);
+        self.remove_history();
+        end
+    }
+
+    /// Removes what rewrites have replaced, unless it is to be kept.
+    fn remove_history(&mut self) {
+        let keeps = self.shared.lock().engine.config().flag("aof-disable-auto-gc");
+        let Some(files) = self.files.as_mut().filter(|_| !keeps) else { return };
+        if let Err(error) = files.remove_history(&mut RealDisk::new(&self.folder)) {
             tracing::warn!(%error, "files of the log that were replaced cannot be removed");
         }
-        self.files = Some(files);
-        end
     }
 
     /// The instant of a rewrite: what comes after it goes to the next increment. Says which walk it is, and the epoch
@@ -309,15 +328,21 @@ impl Worker {
         let as_commands = rewrite.form() != BaseForm::Snapshot;
         let wall_ms = self.shared.clock.now().wall_ms();
         let head = SnapshotHead { as_commands, ..head(engine, wall_ms, true) };
-        let Ok(walk) = engine.begin_walk(&head) else { return Ok(Err(End::Busy)) };
+        let wants_log = engine.config().flag("appendonly") || (self.shared.log.is_open() && !beginning);
         let increment = rewrite.increment();
+        if wants_log && increment.is_none() {
+            // It was switched on just now.
+            return Ok(Err(End::Busy));
+        }
+        let Ok(walk) = engine.begin_walk(&head) else { return Ok(Err(End::Busy)) };
         self.shared.submit_frames(engine);
-        if self.shared.log.is_open() && !beginning {
+        let increment = increment.filter(|_| wants_log);
+        if let Some(increment) = increment.filter(|_| self.shared.log.is_open() && !beginning) {
             if !self.shared.log.cut(increment.to_owned()) {
                 engine.end_walk(walk);
                 return Err(io::Error::other("the log cannot be written just now"));
             }
-        } else if engine.config().flag("appendonly") {
+        } else if let Some(increment) = increment {
             let disk = Box::new(RealDisk::new(&self.folder));
             let log = Log::beginning_in(increment);
             let log = if engine.config().flag("aof-checksums") { log } else { log.without_seals() };
@@ -384,7 +409,7 @@ impl Worker {
 }
 
 /// What the base of a log is to be.
-fn base_form(config: &Config) -> BaseForm {
+pub fn base_form(config: &Config) -> BaseForm {
     match (config.flag("aof-use-rdb-preamble"), config.flag("aof-checksums")) {
         (true, _) => BaseForm::Snapshot,
         (false, true) => BaseForm::SealedCommands,

@@ -341,7 +341,9 @@ impl Shared {
             executed.offset = 0;
         }
         executed.offset = executed.offset.max(mail.offset);
-        self.note_deadline(core);
+        if !executed.only_read {
+            self.note_deadline(core);
+        }
         executed
     }
 

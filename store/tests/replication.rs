@@ -319,7 +319,8 @@ fn roles_change_without_a_full_sync() {
     }
 }
 
-/// With `repl-diskless-load swapdb` the old data is served until the new is whole, and kept if it never is.
+/// With `repl-diskless-load swapdb` the old data is kept until the new is whole. Of another history it is not served
+/// meanwhile: it is another answer, not an older one.
 #[test]
 fn a_dataset_may_grow_aside() {
     let (mut master, mut replica) = (Server::new(1, false), Server::new(2, true));
@@ -329,10 +330,9 @@ fn a_dataset_may_grow_aside() {
     replica.call("REPLICAOF 127.0.0.1 6379");
     let mut link = Link::new(&mut master, &mut replica);
     link.run(&mut master, &mut replica, 1000, 12_000);
-    assert_eq!(
-        (replica.fact("master_sync_in_progress"), replica.call("GET old")),
-        ("1".into(), "$1 1".into())
-    );
+    assert_eq!(replica.fact("master_sync_in_progress"), "1");
+    assert_eq!(replica.call("GET old"), "-LOADING Redis is loading the dataset in memory");
+    assert!(replica.call("INFO persistence").contains("loading:1 async_loading:0"));
     link.cut(&mut master, &mut replica);
     assert_eq!(replica.call("GET old"), "$1 1");
     let mut link = Link::new(&mut master, &mut replica);
@@ -340,6 +340,38 @@ fn a_dataset_may_grow_aside() {
     assert_agreement(&mut master, &mut replica);
     assert_eq!(replica.call("GET old"), "$-1");
     assert_log_is_the_data(&replica);
+}
+
+/// A replica that was away for so long that it has to get everything again answers from its old data meanwhile, if that
+/// can be kept.
+#[test]
+fn old_data_of_the_same_history_is_served_meanwhile() {
+    let (mut master, mut replica, link) = pair(4096);
+    replica.call("CONFIG SET repl-diskless-load swapdb");
+    link.cut(&mut master, &mut replica);
+    master.call("CONFIG SET repl-backlog-size 16384");
+    (0..2000).for_each(|n| drop(master.call(&format!("SET key:{n} {n}"))));
+    master.call("SET a 2");
+    let mut link = Link::new(&mut master, &mut replica);
+    link.run(&mut master, &mut replica, 1000, 12_000);
+    assert_eq!(replica.call("GET a"), "$1 1");
+    assert!(replica.call("INFO persistence").contains("loading:0 async_loading:1"));
+    link.run(&mut master, &mut replica, 1000, usize::MAX);
+    assert_agreement(&mut master, &mut replica);
+    assert_eq!(replica.call("GET a"), "$1 2");
+}
+
+/// Who follows gets keys by the stream only: an answer would be taken for a part of it.
+#[test]
+fn a_replica_asks_for_no_keys() {
+    let (mut master, _replica, link) = pair(4096);
+    for command in [&[&b"GET"[..], b"a"][..], &[b"SET", b"a", b"2"], &[b"PUBLISH", b"c", b"m"]] {
+        let mut request = Vec::new();
+        write_command(&mut request, command);
+        let (out, _) = master.execute(link.client, &request);
+        assert_eq!(out, b"-ERR Replica can't interact with the keyspace\r\n");
+    }
+    assert_eq!(master.call("GET a"), "$1 1");
 }
 
 /// A replica that does not read makes the master keep what it still has to get, up to a limit; then it is cut off.

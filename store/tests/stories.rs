@@ -9,6 +9,7 @@
 //! log -> HSET h f 1 | SELECT 1            the effects since the story began, or since the last look
 //! events -> hset h, del h                 the notifications since then
 //! due -> 100                              in how many milliseconds the clock is wanted next; none
+//! logged EVAL "return 1" 0                the log says this, too, which another server wrote
 //! restart                                 what was logged so far is loaded into a new engine, at this time
 //! ```
 //! Words are apart by blanks and may be quoted; `{now+5}` is a time in milliseconds, `{s+5}` one in seconds.
@@ -132,6 +133,11 @@ impl Teller {
                 Some(due) => due.saturating_sub(self.now.mono_ms).to_string(),
                 None => "none".to_owned(),
             },
+            "logged" => {
+                let words: Vec<&[u8]> = words[1..].iter().map(Vec::as_slice).collect();
+                write_command(&mut self.log, &words);
+                String::new()
+            }
             "restart" => {
                 self.restart();
                 String::new()
@@ -227,4 +233,9 @@ fn tell(file: &str, stories: &str) {
 #[test]
 fn dates_of_hash_fields() {
     tell("hash_expiry.txt", include_str!("stories/hash_expiry.txt"));
+}
+
+#[test]
+fn scripts_in_logs() {
+    tell("scripts.txt", include_str!("stories/scripts.txt"));
 }

@@ -3,6 +3,7 @@
 
     run.py --pbjd target/debug/pbjd [--source redis-7.0.15] [--jobs 2] [--slow] [--update] [UNIT ...]
     run.py --suite valkey --pbjd target/debug/pbjd [--source valkey-9.1.2] ...
+    run.py --server /usr/bin/redis-server [--slow] [UNIT ...]
 
 A unit runs in one of two ways: `external` against a daemon that is running (what the suite calls external mode), or
 `spawn`, where the suite starts its servers itself, with its own configuration files. `expected.tsv` holds the units, how
@@ -11,6 +12,8 @@ is not named, fails the run; one that passes more is to be written down, with --
 `expected-valkey.tsv`, measures what came after Redis 7.0. Many tests hang on the clock, and a loaded machine is late: a
 unit that is not as expected is played once more, alone, when all others are done, and only what it does then is judged;
 both outcomes are shown. `--slow` adds the tests that take too long for every day, each of which `expected.tsv` names.
+`--server` plays the server of the suite itself, with all tests of the units and the same rules of counting: what it scores
+is what ours is measured by (docs/testing.md), and nothing is compared.
 Exit status: 0, 1 if a unit is not as expected, 2 if nothing could be run.
 """
 
@@ -57,13 +60,14 @@ def free_port():
         return probe.getsockname()[1]
 
 
-def start_daemon(pbjd, folder, port):
+def start_daemon(options, folder, port):
     """A daemon for the external mode, with what the suite needs; returns its process."""
+    ours = [options.pbjd, "--http-port", "0", "--io-threads", "1"]
     (folder / "data").mkdir()
     log = open(folder / "pbjd.log", "wb")
     words = [
-        pbjd, "--port", str(port), "--bind", "127.0.0.1", "--http-port", "0", "--io-threads", "1", "--dir", str(folder / "data"), "--save", "",
-        "--appendonly", "no", "--enable-debug-command", "yes", "--enable-protected-configs", "yes",
+        *([options.server] if options.server else ours), "--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder / "data"),
+        "--save", "", "--appendonly", "no", "--enable-debug-command", "yes", "--enable-protected-configs", "yes",
         "--enable-module-command", "yes",
     ]
     daemon = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
@@ -79,7 +83,7 @@ def start_daemon(pbjd, folder, port):
             pass
         time.sleep(0.02)
     stop(daemon)
-    raise RuntimeError(f"pbjd does not start:\n{(folder / 'pbjd.log').read_text(errors='replace')[-2000:]}")
+    raise RuntimeError(f"the server does not start:\n{(folder / 'pbjd.log').read_text(errors='replace')[-2000:]}")
 
 
 def stop(process):
@@ -136,14 +140,15 @@ def try_unit(options, source, unit, mode):
     words = ["tclsh", "tests/test_helper.tcl", "--single", unit.partition(":")[0], "--durable", "--tags", options.suite.tags, "--clients", "1"]
     words += ["--baseport", str(base), "--portcount", "160", "--timeout", str(options.seconds)]
     words += [word for only in options.only for word in ("--only", only)]
-    words += [word for test in options.book.skipped(unit, options.slow) for word in ("--skiptest", test)]
+    if not options.server:
+        words += [word for test in options.book.skipped(unit, options.slow) for word in ("--skiptest", test)]
     began = time.monotonic()
     daemon = None
     try:
-        suite.prepare(options.suite, source, folder, options.pbjd)
+        suite.prepare(options.suite, source, folder, options.pbjd, options.server)
         if mode == "external":
             port = free_port()
-            daemon = start_daemon(options.pbjd, folder, port)
+            daemon = start_daemon(options, folder, port)
             words += ["--host", "127.0.0.1", "--port", str(port)]
         log = open(folder / "output", "wb")
         environment = {**os.environ, "TERM": "dumb"}
@@ -160,7 +165,7 @@ def try_unit(options, source, unit, mode):
         dead = daemon is not None and daemon.poll() is not None
         output = (folder / "output").read_text(errors="replace") + late
         if dead:
-            output += "\n[exception]: pbjd ended\n" + (folder / "pbjd.log").read_text(errors="replace")[-3000:]
+            output += "\n[exception]: the server ended\n" + (folder / "pbjd.log").read_text(errors="replace")[-3000:]
     finally:
         if daemon:
             stop(daemon)
@@ -183,8 +188,9 @@ def show(outcome, verdict, options):
 
 def judge(outcome, options):
     """Shows an outcome; whether it is as expected."""
-    faults = [] if options.only else options.book.judge(outcome)
-    show(outcome, "" if options.only else options.book.note(outcome), options)
+    compared = not options.only and not options.server
+    faults = options.book.judge(outcome) if compared else []
+    show(outcome, options.book.note(outcome) if compared else "", options)
     for fault in faults:
         print(f"    {fault}", flush=True)
     return not faults
@@ -213,7 +219,9 @@ def read_options():
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("units", nargs="*", help="units to run, all of expected.tsv unless given")
     parser.add_argument("--suite", choices=suite.SUITES, default="redis", help="whose suite")
-    parser.add_argument("--pbjd", required=True, help="path of our daemon")
+    played = parser.add_mutually_exclusive_group(required=True)
+    played.add_argument("--pbjd", type=os.path.abspath, help="path of our daemon")
+    played.add_argument("--server", type=os.path.abspath, help="path of another server, to see what it scores; nothing is compared")
     parser.add_argument("--source", help="unpacked sources; fetched unless given here or in REDIS_SOURCE or VALKEY_SOURCE")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="units that run at the same time")
     parser.add_argument("--seconds", type=int, default=UNIT_SECONDS, help="limit of each unit")
@@ -224,7 +232,8 @@ def read_options():
     parser.add_argument("--keep", action="store_true", help="keep the folders of the runs")
     parser.add_argument("--update", action="store_true", help="write down what units score now")
     options = parser.parse_args()
-    options.pbjd = os.path.abspath(options.pbjd)
+    if options.server and options.update:
+        parser.error("--update writes down what pbjd scores")
     options.suite = suite.SUITES[options.suite]
     options.book = expected.Book.read(HERE / options.suite.expectations())
     options.mode_of = lambda unit: options.mode or options.book.mode(unit)

@@ -46,13 +46,23 @@ class Suite:
     foreign_directives: tuple = ()
     # What is changed in the copies: file, text, other text.
     patches: tuple = ()
+    # What is changed besides when pbjd is played, so that tests are not lost along with one that it cannot do.
+    own_patches: tuple = ()
 
     def expectations(self):
         return "expected.tsv" if self.name == "redis" else f"expected-{self.name}.tsv"
 
 
 SUITES = {
-    "redis": Suite("redis", "7.0.15", "redis=5:7.0.15-1~deb12u10", "bookworm bookworm-updates", True, "REDIS_SOURCE", "-slow"),
+    "redis": Suite(
+        "redis", "7.0.15", "redis=5:7.0.15-1~deb12u10", "bookworm bookworm-updates", True, "REDIS_SOURCE", "-slow",
+        own_patches=(
+            # A test that kills child processes is left out; those behind it count on the rewrite at its end.
+            ("integration/aof-multi-part.tcl", 'AOF turn off" {\n', 'AOF turn off" {\n r bgrewriteaof; waitForBgrewriteaof r\n'),
+            # The reply of CONFIG SET does not wait for files to be removed.
+            ("integration/aof-multi-part.tcl", "aof-disable-auto-gc no\n", "aof-disable-auto-gc no\n after 300\n"),
+        ),
+    ),
     # For what came after Redis 7.0. Tests with replicas and clusters are left out.
     "valkey": Suite(
         "valkey", "9.1.2", "valkey=9.1.2-1", "forky sid", False, "VALKEY_SOURCE", "-slow -needs:repl -cluster",
@@ -103,8 +113,8 @@ def fetch(suite, source):
     return source
 
 
-def prepare(suite, source, folder, pbjd):
-    """Makes `folder` look like a source tree in which pbjd was built."""
+def prepare(suite, source, folder, pbjd, other=None):
+    """Makes `folder` look like a source tree in which pbjd was built, or in which this other server was."""
     folder = pathlib.Path(folder)
     (folder / "src").mkdir(parents=True)
     for tool in TOOLS:
@@ -112,8 +122,11 @@ def prepare(suite, source, folder, pbjd):
         if path:
             (folder / "src" / f"{suite.name}-{tool}").symlink_to(path)
     server = folder / "src" / f"{suite.name}-server"
-    server.write_text(WRAPPER.format(pbjd=pathlib.Path(pbjd).resolve()))
-    server.chmod(0o755)
+    if other:
+        server.symlink_to(other)
+    else:
+        server.write_text(WRAPPER.format(pbjd=pathlib.Path(pbjd).resolve()))
+        server.chmod(0o755)
     for name in ("utils", f"{suite.name}.conf"):
         (folder / name).symlink_to(source / name)
     # Copies, not links: a suite may ask where its files really are, and look for all others there.
@@ -123,7 +136,7 @@ def prepare(suite, source, folder, pbjd):
     # A server without FUNCTION has no functions to forget.
     helper = tests / "support" / "server.tcl"
     helper.write_text(helper.read_text().replace("    r function flush\n", "    catch {r function flush}\n"))
-    for path, before, after in suite.patches:
+    for path, before, after in suite.patches + (() if other else suite.own_patches):
         text = (tests / path).read_text()
         if before not in text:
             raise RuntimeError(f"{path} of {suite.name} {suite.version} is not as expected: no {before!r}")

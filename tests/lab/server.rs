@@ -10,7 +10,7 @@ use std::collections::VecDeque;
 use pbj_queue::Queues;
 use pbj_store::DatasetDigest;
 use pbj_store::config::Config;
-use pbj_store::durable::{Cut, LoadFault, Log, LogFiles, LogNames, Pace, SyncPolicy, Syncer};
+use pbj_store::durable::{BaseForm, Cut, LoadFault, Log, LogFiles, LogNames, Pace, SyncPolicy, Syncer};
 use pbj_store::engine::{ClientId, Engine, EngineOptions, NoHost, Output, Peer, Place, Requests, Step};
 use pbj_store::resp::request::{Batch, Parser, RequestLimits};
 use pbj_store::time::Now;
@@ -124,7 +124,9 @@ impl Server {
     pub fn start(disk: &FaultyDisk, now: Now, options: &ServerOptions) -> Result<Self, LoadFault> {
         let names = LogNames { folder: LOG_FOLDER.to_owned(), file: "appendonly.aof".to_owned() };
         let mut disk = disk.clone();
-        let (files, mut log, mut loader) = LogFiles::open(&mut disk, &names, "dump.rdb")?;
+        let opened = LogFiles::open(&mut disk, &names, "dump.rdb", BaseForm::Snapshot)?;
+        let (mut files, mut log, mut loader) = opened;
+        files.remove_history(&mut disk)?;
         let mut engine = engine(now, options);
         engine.set_loading(true);
         #[cfg(debug_assertions)]

@@ -131,7 +131,7 @@ fn a_base_may_be_commands() {
     let daemon = Daemon::start_on(folder.path(), &directives);
     assert_eq!(digest(&mut daemon.connect()), before);
     daemon.kill();
-    let base = folder.path().join("appendonlydir/appendonly.aof.1.base.aof");
+    let base = folder.path().join("appendonlydir/appendonly.aof.2.base.aof");
     let mut content = fs::read(&base).unwrap();
     let at = content.windows(5).position(|bytes| bytes == b"value").unwrap();
     content[at] = b'w';
@@ -179,6 +179,66 @@ fn the_log_is_switched_off_and_on() {
     daemon.kill();
     let daemon = Daemon::start_on(folder.path(), &["--appendonly", "yes"]);
     assert_eq!(digest(&mut daemon.connect()), again);
+}
+
+/// The files that the manifest names, each by the end of its name and its type.
+fn files_of_log(folder: &tempfile::TempDir) -> Vec<String> {
+    let text = fs::read_to_string(folder.path().join("appendonlydir/appendonly.aof.manifest")).unwrap();
+    let word = |line: &str, at: usize| line.split(' ').nth(at).unwrap().to_owned();
+    let file = |line: &str| word(line, 1).replace("appendonly.aof.", "") + " " + &word(line, 5);
+    text.lines().map(file).collect()
+}
+
+/// Somebody copies the files of the log away, one after the other, while it is rewritten twice: with
+/// aof-disable-auto-gc all of them stay where they are, over a restart too, until it is taken back.
+#[test]
+fn what_rewrites_replace_stays_as_long_as_it_is_wanted() {
+    let folder = tempfile::tempdir().unwrap();
+    let keeping = ["--aof-disable-auto-gc", "yes"];
+    let daemon = Daemon::start_on(folder.path(), &keeping);
+    let mut r = daemon.connect();
+    assert_eq!(
+        files_of_log(&folder),
+        ["1.base.rdb b", "1.incr.aof i"],
+        "a log begins with a base of nothing"
+    );
+    for _ in 0..2 {
+        say(&mut r, "BGREWRITEAOF").unwrap();
+        wait_for(&mut r, "aof_rewrite_in_progress", "0");
+    }
+    let history = ["2.incr.aof h", "2.base.rdb h", "1.incr.aof h", "1.base.rdb h"];
+    let all = [&["3.base.rdb b"], &history[..], &["3.incr.aof i"]].concat();
+    assert_eq!(files_of_log(&folder), all);
+    daemon.kill();
+    let daemon = Daemon::start_on(folder.path(), &keeping);
+    assert_eq!(files_of_log(&folder), all);
+    say(&mut daemon.connect(), "CONFIG SET aof-disable-auto-gc no").unwrap();
+    let count = || fs::read_dir(folder.path().join("appendonlydir")).unwrap().count();
+    within(10, "only base, increment and manifest are there", 3, count);
+    assert_eq!(files_of_log(&folder), ["3.base.rdb b", "3.incr.aof i"]);
+}
+
+/// A rewrite while the log is off makes a base, and no increment that nothing would be written to.
+#[test]
+fn a_rewrite_without_a_log_leaves_a_base() {
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = Daemon::start_on(folder.path(), &["--appendonly", "no"]);
+    let mut r = daemon.connect();
+    fill(&mut r, 100);
+    say(&mut r, "BGREWRITEAOF").unwrap();
+    wait_for(&mut r, "aof_rewrite_in_progress", "0");
+    assert_eq!(files_of_log(&folder), ["1.base.rdb b"]);
+    let before = digest(&mut r);
+    say(&mut r, "DEBUG LOADAOF").unwrap();
+    assert_eq!(digest(&mut r), before);
+    say(&mut r, "CONFIG SET appendonly yes").unwrap();
+    wait_for(&mut r, "aof_rewrite_in_progress", "0");
+    assert_eq!(files_of_log(&folder), ["2.base.rdb b", "1.incr.aof i"]);
+    say(&mut r, "SET behind it").unwrap();
+    let before = digest(&mut r);
+    daemon.kill();
+    let daemon = Daemon::start_on(folder.path(), &["--appendonly", "yes"]);
+    assert_eq!(digest(&mut daemon.connect()), before);
 }
 
 #[test]

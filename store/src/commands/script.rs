@@ -75,7 +75,7 @@ pub(super) fn run<'a>(
     read_only: bool,
     reply: &mut Reply<'_>,
 ) -> Run {
-    let call = Call { client, target: target(args.bytes()?), args: args.all(), read_only };
+    let call = Call { client, target: target(args.bytes()?), args: args.all(), read_only, repeated_in: None };
     engine.run_script(&call, reply)
 }
 

@@ -269,7 +269,7 @@ pub const DIRECTIVES: &[Directive] = &[
     flag("aof-load-truncated", true),
     flag("aof-use-rdb-preamble", true),
     flag("aof-timestamp-enabled", false),
-    flag("aof-disable-auto-gc", false).accepted(),
+    flag("aof-disable-auto-gc", false),
     flag("aof-rewrite-incremental-fsync", true),
     flag("no-appendfsync-on-rewrite", false).accepted(),
     special("auto-aof-rewrite-percentage", "100"),

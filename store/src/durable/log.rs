@@ -9,6 +9,7 @@ use super::read::CHUNK;
 use super::rewrite::BaseForm;
 use super::seal::Unsealed;
 use super::snapshot::SnapshotOutput;
+use crate::rdb::empty_base;
 
 /// How the files of a log are called.
 #[derive(Clone, Debug)]
@@ -62,8 +63,9 @@ pub struct LogFiles {
 }
 
 impl LogFiles {
-    /// Finds the log of a data folder, or makes a new one; [`Loader`] reads what is in it. A new one begins with the
-    /// snapshot of this name, if there is one.
+    /// Finds the log of a data folder, or makes a new one; [`Loader`] reads what is in it. What rewrites have replaced
+    /// may still be there, see [`Self::remove_history`]. A new one begins with the snapshot of this name, if there is
+    /// one, and with a base of nothing in this form if there is none.
     ///
     /// # Errors
     /// The storage fails, or what is there cannot be a log.
@@ -71,10 +73,11 @@ impl LogFiles {
         disk: &mut dyn Disk,
         names: &LogNames,
         snapshot: &str,
+        form: BaseForm,
     ) -> Result<(Self, Log, Loader), LoadFault> {
         let manifest = match Self::read(disk, names)? {
             Some(manifest) => manifest,
-            None => Self::begin(disk, names, snapshot)?,
+            None => Self::begin(disk, names, snapshot, form)?,
         };
         Self::fetch_old(disk, names, &manifest)?;
         let loader = Loader::new(disk, names, &manifest)?;
@@ -99,7 +102,6 @@ impl LogFiles {
                 current
             }
         };
-        files.remove_history(disk)?;
         let end = disk.size(&current)?.unwrap_or(0);
         Ok((files, Log::new(current, end, size), loader))
     }
@@ -141,7 +143,12 @@ impl LogFiles {
     }
 
     /// A manifest for a log that is not there yet: nothing is in it, or what was there before logs had one.
-    fn begin(disk: &mut dyn Disk, names: &LogNames, snapshot: &str) -> Result<Manifest, LoadFault> {
+    fn begin(
+        disk: &mut dyn Disk,
+        names: &LogNames,
+        snapshot: &str,
+        form: BaseForm,
+    ) -> Result<Manifest, LoadFault> {
         disk.create_folder(&names.folder)?;
         disk.sync_folder("")?;
         let mut manifest = Manifest::default();
@@ -156,6 +163,15 @@ impl LogFiles {
                 ManifestFile { name: names.base(1, BaseForm::Snapshot), sequence: 1, kind: FileKind::Base };
             let output = SnapshotOutput::create(disk, &names.folder, &base.name, "temp-")?;
             copy(disk, snapshot, output)?;
+            manifest.files.push(base);
+        } else {
+            // As Redis does, whose users look for one.
+            let base = ManifestFile { name: names.base(1, form), sequence: 1, kind: FileKind::Base };
+            let mut output = SnapshotOutput::create(disk, &names.folder, &base.name, "temp-")?;
+            if form == BaseForm::Snapshot {
+                output.append(disk, &empty_base())?;
+            }
+            output.finish(disk)?;
             manifest.files.push(base);
         }
         Ok(manifest)
@@ -175,8 +191,8 @@ impl LogFiles {
 
     /// Creates an empty increment; returns its path.
     pub(super) fn add_increment(&mut self, disk: &mut dyn Disk) -> io::Result<String> {
-        let sequence = self.manifest.last_increment() + 1;
-        let name = self.names.increment(sequence);
+        let first = self.manifest.last_increment() + 1;
+        let (sequence, name) = self.manifest.unused(first, |sequence| self.names.increment(sequence));
         let path = self.names.path(&name);
         let created = Self::create_empty(disk, &path).and_then(|()| disk.sync_folder(&self.names.folder));
         if let Err(error) = created {

@@ -132,6 +132,32 @@ impl Manifest {
     pub fn last_increment(&self) -> u64 {
         self.increments().map(|file| file.sequence).max().unwrap_or(0)
     }
+
+    /// The first number from this one on whose file is not in the folder as far as the manifest knows, and its name:
+    /// history has names too.
+    pub(super) fn unused(&self, first: u64, name: impl Fn(u64) -> String) -> (u64, String) {
+        let (mut sequence, mut wanted) = (first, name(first));
+        while self.files.iter().any(|file| file.name == wanted) {
+            sequence += 1;
+            wanted = name(sequence);
+        }
+        (sequence, wanted)
+    }
+
+    /// What a manifest becomes when a base takes the place of everything before this increment. What was replaced last
+    /// comes first in the history.
+    pub(super) fn with_base(base: ManifestFile, first: u64, before: &Self) -> Self {
+        let history = |file: &ManifestFile| ManifestFile { kind: FileKind::History, ..file.clone() };
+        let (new, replaced): (Vec<_>, Vec<_>) =
+            before.increments().cloned().partition(|file| file.sequence >= first);
+        let older = before.files.iter().filter(|file| file.kind == FileKind::History);
+        let files = std::iter::once(base)
+            .chain(replaced.iter().map(history))
+            .chain(before.base().map(history))
+            .chain(older.cloned())
+            .chain(new);
+        Self { files: files.collect() }
+    }
 }
 
 fn parse_line(line: &[u8]) -> Result<ManifestFile, &'static str> {

@@ -23,7 +23,7 @@ pub use log::{Log, LogFiles, LogNames};
 pub use manifest::{FileKind, Manifest, ManifestFault};
 pub use memory_disk::MemoryDisk;
 pub use pace::{Pace, SYNC_EVERY_MS, SYNC_PATIENCE_MS, SyncPolicy, WRITE_RETRY_MS};
-pub use rewrite::{BaseForm, Rewrite};
+pub use rewrite::{BaseForm, LogState, Rewrite};
 pub use seal::Unsealed;
 pub use snapshot::{SnapshotInput, SnapshotOutput};
 pub use stamp::Stamps;

@@ -10,13 +10,13 @@
 //! 5. History is removed.
 //!
 //! A log that was off begins in the same way, only that nothing is named before step 4: until then what was there
-//! before counts.
+//! before counts. If it stays off, there is a base and no increment.
 
 use std::io;
 
 use super::disk::Disk;
 use super::log::LogFiles;
-use super::manifest::{FileKind, ManifestFile};
+use super::manifest::{FileKind, Manifest, ManifestFile};
 use super::seal::Unsealed;
 use super::snapshot::SnapshotOutput;
 
@@ -38,13 +38,24 @@ pub struct Rewrite {
     output: SnapshotOutput,
     /// The number of the first increment behind the base, and its path.
     first: u64,
-    increment: String,
+    increment: Option<String>,
+}
+
+/// What a rewrite finds, and leaves behind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogState {
+    /// A log to which frames are appended.
+    Running,
+    /// None, or one that is lost; frames come after the instant.
+    Beginning,
+    /// None, and there will be none: only the base is wanted.
+    Off,
 }
 
 impl Rewrite {
-    /// The path of the increment for frames after the instant.
-    pub fn increment(&self) -> &str {
-        &self.increment
+    /// The path of the increment for frames after the instant, unless the log is to stay off.
+    pub fn increment(&self) -> Option<&str> {
+        self.increment.as_deref()
     }
 
     /// What the base is.
@@ -73,21 +84,26 @@ impl Rewrite {
 }
 
 impl LogFiles {
-    /// Makes everything ready for a rewrite, step 1. `running` says that there is a log, to which frames are appended.
+    /// Makes everything ready for a rewrite, step 1.
     ///
     /// # Errors
     /// The storage refuses; the log goes on as before.
     pub fn begin_rewrite(
         &mut self,
         disk: &mut dyn Disk,
-        running: bool,
+        state: LogState,
         form: BaseForm,
     ) -> io::Result<Rewrite> {
-        let sequence = self.manifest.base().map_or(0, |base| base.sequence) + 1;
-        let base = ManifestFile { name: self.names.base(sequence, form), sequence, kind: FileKind::Base };
+        let last = self.manifest.base().map_or(0, |base| base.sequence);
+        let (sequence, name) = self.manifest.unused(last + 1, |sequence| self.names.base(sequence, form));
+        let base = ManifestFile { name, sequence, kind: FileKind::Base };
         let output = SnapshotOutput::create(disk, &self.names.folder, &base.name, "temp-")?;
+        if state == LogState::Off {
+            let first = self.manifest.last_increment() + 1;
+            return Ok(Rewrite { base, form, output, first, increment: None });
+        }
         let named = self.add_increment(disk).and_then(|path| {
-            if running {
+            if state == LogState::Running {
                 // If this fails, the increment stays named here: it is empty, and the next one has another name.
                 self.write_manifest(disk)?;
             }
@@ -95,7 +111,8 @@ impl LogFiles {
         });
         match named {
             Ok(increment) => {
-                Ok(Rewrite { base, form, output, first: self.manifest.last_increment(), increment })
+                let first = self.manifest.last_increment();
+                Ok(Rewrite { base, form, output, first, increment: Some(increment) })
             }
             Err(error) => {
                 output.abandon(disk);
@@ -119,13 +136,14 @@ impl LogFiles {
         output.finish(disk)?;
         let mut replaced = 0;
         let before = self.manifest.clone();
-        for file in &mut self.manifest.files {
-            if file.kind != FileKind::Increment || file.sequence < first {
-                file.kind = FileKind::History;
+        let after = Manifest::with_base(base, first, &before);
+        for file in &before.files {
+            let stays = after.increments().any(|kept| kept == file);
+            if file.kind != FileKind::History && !stays {
                 replaced += disk.size(&self.names.path(&file.name))?.unwrap_or(0);
             }
         }
-        self.manifest.files.insert(0, base);
+        self.manifest = after;
         if let Err(error) = self.write_manifest(disk) {
             self.manifest = before;
             return Err(error);

@@ -77,6 +77,8 @@ pub struct Executed {
     pub wrote: bool,
     /// The client follows: from now on it is fed ([`Engine::feed_replica`]).
     pub follows: bool,
+    /// Data was read, and nothing else happened: nothing is due earlier than before ([`Engine::deadline`]).
+    pub only_read: bool,
 }
 
 /// A command about to run.
@@ -96,6 +98,15 @@ pub(super) struct Planned {
     command: Option<Callable>,
     /// The first key: argument number and hash.
     key: Option<(usize, u64)>,
+}
+
+impl Planned {
+    /// Whether the command reads data and does nothing else.
+    fn only_reads(self) -> bool {
+        self.command.is_none_or(|command| {
+            command.row.is(flags::READONLY) && matches!(command.row.handler, Handler::Data(_))
+        })
+    }
 }
 
 /// What of a session decides how a request is treated; read once per batch and after every command that may change it.
@@ -122,6 +133,11 @@ impl Engine {
         requests: &Requests<'_>,
         out: &mut Vec<u8>,
     ) -> Executed {
+        let mut window = 0..requests.len().min(PREFETCH_WINDOW);
+        if let Some(session) = self.sessions.get(&client) {
+            self.plan_ahead(session.db, requests, window.clone());
+        }
+        let jumps_before = self.stats.clock_jumps;
         self.advance(now);
         let offset_before = self.offset();
         let mut done = Executed::default();
@@ -131,15 +147,19 @@ impl Engine {
         self.written = None;
         self.current_client = Some(client);
         let mut last = None;
+        let mut only_read = self.stats.clock_jumps == jumps_before;
         let start = out.len();
         while done.requests < requests.len() && !context.waits && !context.closing {
-            let window = done.requests..requests.len().min(done.requests + PREFETCH_WINDOW);
-            self.plan_ahead(context.db, requests, window.clone());
-            for (nth, index) in window.enumerate() {
+            if window.end == done.requests {
+                window = done.requests..requests.len().min(done.requests + PREFETCH_WINDOW);
+                self.plan_ahead(context.db, requests, window.clone());
+            }
+            for (nth, index) in window.clone().enumerate() {
                 let args = requests.args(index);
                 if !args.is_empty() {
                     let planned = self.plan[nth];
                     last = planned.command;
+                    only_read &= planned.only_reads();
                     if !self.run_request(&mut context, planned, args, out) {
                         // It is held back, and comes again.
                         context.waits = true;
@@ -172,6 +192,7 @@ impl Engine {
         done.close = context.closing;
         done.offset = self.offset();
         done.wrote = done.offset != offset_before;
+        done.only_read = only_read && !done.wrote && !done.waits && self.outputs.is_empty();
         done
     }
 
@@ -190,7 +211,7 @@ impl Engine {
     }
 
     /// Looks up commands and keys of a window of requests, and has the processor load what they will need: first all
-    /// buckets, then all entries, so that the cache misses overlap.
+    /// buckets, then all entries, so that the cache misses overlap. A request that is alone has the time until it runs.
     fn plan_ahead(&mut self, db: usize, requests: &Requests<'_>, window: std::ops::Range<usize>) {
         self.plan.clear();
         let several = window.len() > 1;
@@ -209,8 +230,7 @@ impl Engine {
                 before = (name, command);
             }
             let mut planned = Planned { command, key: None };
-            if several
-                && let Some(spec) = command.and_then(|command| command.row.keys.first())
+            if let Some(spec) = command.and_then(|command| command.row.keys.first())
                 && let Begin::Index(at) = spec.begin
                 && let Some(key) = args.get(at)
             {
@@ -429,7 +449,9 @@ impl Engine {
         let cursor = Args::new(args, command.words());
         let run = match command.row.handler {
             Handler::Data(run) => {
-                let mut txn = Txn { waking, ..Txn::new(&mut self.data, db, self.now, Origin::Client) };
+                let repeated = self.running.as_ref().is_some_and(|script| script.repeated);
+                let origin = if repeated { Origin::Replay } else { Origin::Client };
+                let mut txn = Txn { waking, ..Txn::new(&mut self.data, db, self.now, origin) };
                 run(&mut txn, cursor, reply)
             }
             Handler::System(run) => {

@@ -52,7 +52,19 @@ impl Engine {
         if self.loading && !command.row.is(flags::LOADING) && !self.may_turn_away(command) {
             return Err(Fault::Loading);
         }
+        if context.special {
+            self.check_replica(context.client, command)?;
+        }
         Ok(command)
+    }
+
+    /// Who follows this server gets the stream, and nothing of the keys besides.
+    fn check_replica(&self, client: ClientId, command: Callable) -> Result<(), Fault> {
+        let follows = self.sessions.get(&client).is_some_and(|session| session.is_replica);
+        if follows && command.row.flags & (flags::READONLY | flags::WRITE | flags::MAY_REPLICATE) != 0 {
+            return Err(Fault::other("Replica can't interact with the keyspace"));
+        }
+        Ok(())
     }
 
     /// Who takes the dataset of a master over may be told to follow another one, or none: the master may be gone.

@@ -4,6 +4,10 @@
 pub trait Host: Send {
     /// Nanoseconds on a stopwatch: only differences are used, for statistics.
     fn stopwatch_ns(&self) -> u64;
+    /// What the stopwatch showed when the time was read that the engine was just called with: a reading less.
+    fn stopwatch_at_call_ns(&self) -> u64 {
+        self.stopwatch_ns()
+    }
     /// Whether the host keeps files: DEBUG RELOAD goes through the snapshot there, and through memory elsewhere.
     fn has_files(&self) -> bool {
         false

@@ -119,7 +119,7 @@ impl Engine {
         args: &[&[u8]],
     ) -> Option<Result<(), String>> {
         if command.row.group == Group::Scripting {
-            return Some(self.replay_script(args).map_err(|fault| fault.to_string()));
+            return Some(self.replay_script(db, args).map_err(|fault| fault.to_string()));
         }
         let Handler::Data(run) = command.row.handler else { return None };
         let mut scratch = std::mem::take(&mut self.replaying.scratch);

@@ -279,6 +279,7 @@ impl Session {
             || self.reply_mode != ReplyMode::On
             || self.tracking.is_some()
             || self.listens()
+            || self.is_replica
     }
 
     /// The letters that CLIENT LIST shows as flags.

@@ -54,9 +54,9 @@ impl Engine {
         self.timing.charge_ns(self.timing.since_ns.saturating_sub(began_ns));
     }
 
-    /// Begins to measure.
+    /// Begins to measure, from the time on that the engine was called with.
     pub(super) fn start_timing(&mut self) {
-        self.timing.since_ns = self.host.stopwatch_ns();
+        self.timing.since_ns = self.host.stopwatch_at_call_ns();
     }
 
     /// Says that a command of so many arguments is about to run.

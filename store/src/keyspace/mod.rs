@@ -19,6 +19,8 @@ use crate::time::sooner;
 /// All databases.
 pub(crate) struct Keyspace {
     databases: Vec<Database>,
+    /// Databases from this number on were never written; most daemons use the first one only.
+    used: usize,
     /// What was emptied before a walk had seen all of it.
     leaving: Vec<Database>,
     key: HashKey,
@@ -40,7 +42,12 @@ pub(crate) struct Database {
 impl Keyspace {
     /// `count` empty databases.
     pub(crate) fn new(count: usize, key: HashKey) -> Self {
-        Self { databases: (0..count).map(|_| Database::new(key)).collect(), leaving: Vec::new(), key }
+        Self {
+            databases: (0..count).map(|_| Database::new(key)).collect(),
+            used: 0,
+            leaving: Vec::new(),
+            key,
+        }
     }
 
     /// How many databases there are.
@@ -62,21 +69,19 @@ impl Keyspace {
     /// A database by number, to be changed.
     #[inline]
     pub(crate) fn db_mut(&mut self, index: usize) -> &mut Database {
+        self.used = self.used.max(index + 1);
         &mut self.databases[index]
     }
 
     /// Exchanges two databases.
     pub(crate) fn swap(&mut self, a: usize, b: usize) {
+        self.used = self.used.max(a.max(b) + 1);
         self.databases.swap(a, b);
     }
 
     /// The earliest date on which any key, or any field of a hash, expires.
     pub(crate) fn next_date(&self) -> Option<u64> {
-        self.databases
-            .iter()
-            .filter(|database| database.len() > 0)
-            .map(Database::next_date)
-            .fold(None, sooner)
+        self.databases[..self.used].iter().map(Database::next_date).fold(None, sooner)
     }
 
     /// Empties a database; returns how many keys were in it. What a walk has to see yet is freed when it has.

@@ -5,7 +5,7 @@
 
 use super::cursor::Cursor;
 use super::decode_stream::StreamDecoder;
-use super::fault::{Flaw, RdbFault, of_form};
+use super::fault::{DUPLICATE, Flaw, RdbFault, of_form};
 use super::{VALKEY, intset, listpack, types, ziplist, zipmap};
 use crate::hash::HashKey;
 use crate::keyspace::Value;
@@ -88,7 +88,6 @@ enum Blob {
     ZsetListpack,
 }
 
-const DUPLICATE: Flaw = "an element that is there already";
 const UNEVEN: Flaw = "an element without its value";
 
 impl Decoder {

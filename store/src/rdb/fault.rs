@@ -45,6 +45,10 @@ impl fmt::Display for RdbFault {
         match self {
             Self::Truncated => write!(out, "it ends too early"),
             Self::Damaged(reason) => out.write_str(reason),
+            // In the words of Redis, by which people look for it.
+            Self::Integrity { form, reason: DUPLICATE } => {
+                write!(out, "{form} with dup elements, integrity check failed: {DUPLICATE}")
+            }
             Self::Integrity { form, reason } => write!(out, "{form} integrity check failed: {reason}"),
             Self::UnknownType(number) => write!(out, "unknown type {number}"),
             Self::Module { name } => {
@@ -67,6 +71,9 @@ impl std::error::Error for RdbFault {}
 
 /// Why a compact form is damaged; who reads it knows which form it is.
 pub(super) type Flaw = &'static str;
+
+/// The flaw of a form that holds something twice.
+pub(super) const DUPLICATE: Flaw = "an element that is there already";
 
 /// Names the form that has a flaw.
 pub(super) fn of_form(form: &'static str) -> impl Fn(Flaw) -> RdbFault {

@@ -58,6 +58,7 @@ pub(crate) use output::Output;
 pub(crate) use reader::time_of_snapshot;
 
 pub use save::SnapshotHead;
+pub(crate) use snapshot::empty_base;
 pub(crate) use walk::Walk;
 pub use walk::{WalkBusy, WalkId, WalkPiece};
 pub(crate) use writer::Records;

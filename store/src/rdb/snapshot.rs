@@ -12,6 +12,8 @@
 //! in parts that say what they are; 246, a library of the release candidates of Redis 7.0; 244 and 243, what a cluster
 //! notes about slots.
 
+use super::{VERSION, crc64};
+
 /// What a snapshot begins with, and a version of four digits behind it.
 pub(super) const MAGIC: &[u8] = b"REDIS";
 /// The same of Valkey 9, with three digits.
@@ -20,6 +22,18 @@ pub(super) const MAGIC_OF_VALKEY: &[u8] = b"VALKEY";
 pub(super) const HEAD: usize = 9;
 /// The first version with a checksum.
 pub(super) const FIRST_WITH_CHECKSUM: u16 = 5;
+
+/// A snapshot of nothing, for the base of a log that begins.
+pub(crate) fn empty_base() -> Vec<u8> {
+    let mut bytes = [MAGIC, format!("{VERSION:04}").as_bytes()].concat();
+    bytes.extend_from_slice(&[opcodes::AUX, 8]);
+    bytes.extend_from_slice(b"aof-base");
+    // The integer 1.
+    bytes.extend_from_slice(&[0xC0, 1, opcodes::END]);
+    let checksum = crc64(&bytes);
+    bytes.extend_from_slice(&checksum.to_le_bytes());
+    bytes
+}
 
 /// The field that holds a script of EVAL, as Redis 4 to 6 wrote it. Redis 7 passes over it.
 pub(super) const SCRIPT_FIELD: &str = "lua";

@@ -119,12 +119,20 @@ impl Engine {
         self.note(&format!("Replica {addr} asks for synchronization but with a wrong offset"));
     }
 
-    /// Somebody who follows asked for something that has an answer, which would be taken for a part of the stream.
-    pub fn note_reply_to_replica(&self, client: ClientId) {
+    /// Somebody who follows asked for something that has this answer, which would be taken for a part of the stream.
+    pub fn note_reply_to_replica(&self, client: ClientId, reply: &[u8]) {
         let Some(session) = self.sessions.get(&client) else { return };
         let command = session.last_command.map(|command| command.full_name()).unwrap_or_default();
         let addr = &session.peer.addr;
         self.note(&format!("Replica generated a reply to command '{command}', disconnecting it: {addr}"));
+        if let Some(error) = reply.strip_prefix(b"-") {
+            let error = error.split(|&byte| byte == b'\r').next().unwrap_or_default().escape_ascii();
+            let text = format!(
+                "== CRITICAL == This master is sending an error to its replica: '{error}' after processing the command \
+                 '{command}'"
+            );
+            self.host.note(LogLevel::Warning, text.as_bytes());
+        }
     }
 
     fn note_of(&mut self, client: ClientId, text: &str) {

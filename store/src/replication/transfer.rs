@@ -1,7 +1,8 @@
 //! How a replica takes the whole dataset of its master over.
 //!
 //! Law: what comes in is checked as it comes. With `repl-diskless-load swapdb` it grows beside the old data, which is
-//! served until the new is whole; otherwise the old data goes when the new begins, and nothing is served meanwhile.
+//! there until the new is whole, and served if it is of the same history: that of another one would be another answer,
+//! not an older one. Otherwise the old data goes when the new begins, and nothing is served meanwhile.
 //! What comes in is stated to the own log as effects; replicas of this one have to ask again.
 
 use super::backlog::Backlog;
@@ -36,24 +37,31 @@ pub(super) struct Transfer {
     begins: Option<(String, u64)>,
     /// Where it grows, if not in the place of the old data.
     aside: Option<Box<Engine>>,
+    /// The old data is served meanwhile.
+    serves: bool,
 }
 
 impl Transfer {
     /// Prepares an engine for a dataset.
     pub(super) fn begin(engine: &mut Engine, framing: Framing, begins: Option<(String, u64)>) -> Self {
         let aside = (engine.config.text("repl-diskless-load") == "swapdb").then(|| engine.place_aside());
+        let goes_on = begins.as_ref().is_some_and(|(id, _)| *id == engine.replication.history.id);
+        let serves = aside.is_some() && goes_on;
         if aside.is_none() {
             engine.empty_for_master();
         }
+        engine.loading |= !serves;
         let stated = engine.log_wanted && aside.is_none();
         let options = LoadOptions { keep_expired: true, replace: false, stated };
         let loader = Some(SnapshotLoader::new(engine, options));
-        engine.note(if aside.is_some() {
-            "MASTER <-> REPLICA sync: Loading DB in memory; the old data is served meanwhile"
-        } else {
-            "MASTER <-> REPLICA sync: Loading DB in memory; the old data is gone"
+        engine.note(match (&aside, serves) {
+            (Some(_), true) => {
+                "MASTER <-> REPLICA sync: Loading DB in memory; the old data is served meanwhile"
+            }
+            (Some(_), false) => "MASTER <-> REPLICA sync: Loading DB in memory; the old data waits meanwhile",
+            (None, _) => "MASTER <-> REPLICA sync: Loading DB in memory; the old data is gone",
         });
-        Self { framing, loader, loaded: None, tail: Vec::new(), seen: 0, begins, aside }
+        Self { framing, loader, loaded: None, tail: Vec::new(), seen: 0, begins, aside, serves }
     }
 
     /// Whether the old data is gone.
@@ -170,10 +178,10 @@ impl Engine {
     fn dataset_is_whole(&mut self, transfer: Transfer) {
         let Transfer { aside, begins, loaded, .. } = transfer;
         let loaded = loaded.unwrap_or_default();
+        self.loading = false;
         if let Some(aside) = aside {
             self.exchange_for(*aside);
         }
-        self.loading = false;
         let (id, offset) = begins.unwrap_or_else(|| (new_id(&mut self.data.rng), 0));
         self.replication.history = History { id, former: None, is_whole: true };
         self.data.feed.set_replica_offset(offset);
@@ -238,9 +246,9 @@ impl Engine {
         self.note("MASTER <-> REPLICA sync: Internal error in RDB: it ended before it was whole");
         if replaces {
             self.empty_for_load(self.log_wanted);
-            self.loading = false;
-            self.end_unit();
         }
+        self.loading = false;
+        self.end_unit();
     }
 
     /// Whether the dataset of a master comes in.
@@ -248,10 +256,10 @@ impl Engine {
         self.replication.master.as_ref().is_some_and(super::master::Master::is_taking_over)
     }
 
-    /// Whether a dataset grows beside the old data, which is served meanwhile.
+    /// Whether a dataset grows beside old data that is served meanwhile.
     pub(crate) fn loads_aside(&self) -> bool {
         let stage = self.replication.master.as_ref().map(|master| &master.stage);
-        matches!(stage, Some(Stage::Transfer(transfer)) if !transfer.replaces())
+        matches!(stage, Some(Stage::Transfer(transfer)) if transfer.serves)
     }
 
     /// Tells the master that the dataset is being loaded, so that it goes on waiting.

@@ -9,10 +9,11 @@ use super::cache::{Digest, Script};
 use super::flags::{ScriptFlags, read_eval_flags};
 use super::run::ready;
 use super::sandbox::Purpose;
-use super::{ScriptCache, Scripting};
+use super::{Call, ScriptCache, Scripting, Target};
 use crate::command::index::Callable;
 use crate::command::{Fault, Group, flags};
 use crate::engine::Engine;
+use crate::resp::reply::{Protocol, Reply};
 
 impl Engine {
     /// Compiles a script that is not known yet, and keeps it.
@@ -58,7 +59,7 @@ impl Engine {
     ///
     /// # Errors
     /// It cannot be repeated.
-    pub(crate) fn replay_script(&mut self, args: &[&[u8]]) -> Result<(), Fault> {
+    pub(crate) fn replay_script(&mut self, db: usize, args: &[&[u8]]) -> Result<(), Fault> {
         let is = |index: usize, word: &str| {
             args.get(index).is_some_and(|arg| arg.eq_ignore_ascii_case(word.as_bytes()))
         };
@@ -69,8 +70,22 @@ impl Engine {
                 Ok(())
             }
             2.. if is(0, "function") => self.replay_function(args),
+            3.. if is(0, "eval") => self.replay_eval(&Call::repeated(Target::Body(args[1]), args, db)),
+            3.. if is(0, "evalsha") => self.replay_eval(&Call::repeated(Target::Digest(args[1]), args, db)),
             _ => Err(Fault::other("a log does not hold this command")),
         }
+    }
+
+    /// Runs a script again. Redis before version 5 stated scripts, and later ones could be told to, where we state what
+    /// they did. The error that a script ends with is part of what happened.
+    fn replay_eval(&mut self, call: &Call<'_>) -> Result<(), Fault> {
+        let mut scratch = Vec::new();
+        // A log that is loaded again while clients are served must not be written a second time.
+        let wanted = self.data.feed.is_wanted();
+        self.data.feed.set_wanted(false);
+        let run = self.run_script(call, &mut Reply::new(&mut scratch, Protocol::V2));
+        self.data.feed.set_wanted(wanted);
+        run.map(|_| ())
     }
 
     /// The texts of the scripts that outlive the process, for a snapshot; SCRIPT LOAD brings one back.

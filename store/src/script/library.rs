@@ -9,9 +9,10 @@ use pbj_lua::{Kind, Raised, Ref, Stack, Verdict};
 
 use super::Scripting;
 use super::api::raise_error;
+use super::call::Call;
 use super::flags::{ScriptFlags, shebang};
 use super::native::{Context, Task};
-use super::run::{Call, NO_TEXT, Prepared, Room, count_keys, push_array, ready};
+use super::run::{NO_TEXT, Prepared, Room, count_keys, push_array, ready};
 use super::sandbox::{Purpose, Sandbox};
 use crate::command::Fault;
 use crate::engine::{Engine, LogLevel};

@@ -13,6 +13,7 @@
 mod api;
 mod bit;
 mod cache;
+mod call;
 mod cjson;
 mod cmsgpack;
 pub(crate) mod dump;
@@ -29,8 +30,8 @@ mod to_lua;
 mod to_reply;
 
 pub(crate) use cache::{Digest, ScriptCache};
+pub(crate) use call::{Call, Running, Target};
 pub(crate) use library::{Libraries, Library};
-pub(crate) use run::{Call, Running, Target};
 
 use math::Random;
 use sandbox::Sandbox;

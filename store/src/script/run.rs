@@ -3,6 +3,7 @@
 use pbj_lua::{Kind, Ref, Stack, Verdict};
 
 use super::cache::{Digest, Script};
+use super::call::{Call, Detail, Running, SCRIPT_CLIENT, Target};
 use super::flags::{ScriptFlags, read_eval_flags};
 use super::native::{Context, Task};
 use super::sandbox::{Purpose, Sandbox};
@@ -12,10 +13,7 @@ use crate::command::{Fault, Outcome, flags};
 use crate::engine::{ClientId, Engine, Invocation, LogLevel, NoHost, Session};
 use crate::number::parse_i64;
 use crate::resp::reply::{Protocol, Reply};
-use crate::time::Now;
 
-/// The client that commands of scripts run as. No connection ever has this number.
-const SCRIPT_CLIENT: ClientId = ClientId(0);
 /// Runs after which some garbage is collected, and how much.
 const RUNS_BETWEEN_COLLECTIONS: u32 = 50;
 /// The text of an error that is a table and has none.
@@ -25,55 +23,6 @@ const PLAIN_ERROR_MAX: usize = 100;
 
 /// Why a command of a script did not run; the text begins with its class. It was counted.
 pub(super) struct Refusal(pub(super) Vec<u8>);
-
-/// What the engine knows about the script that runs now.
-#[derive(Debug)]
-pub(crate) struct Running {
-    /// Whose it is.
-    pub(crate) client: ClientId,
-    pub(crate) is_eval: bool,
-    /// When it began.
-    pub(crate) started: Now,
-    /// It wrote something, so it cannot be ended halfway.
-    pub(crate) wrote: bool,
-    /// It is to end.
-    pub(crate) killed: bool,
-    /// The server ends, and the script with it, whatever it has done.
-    pub(crate) abandoned: bool,
-    /// Libraries and functions at its beginning.
-    pub(crate) counts: (usize, usize),
-    /// Its name and its command, once somebody may ask.
-    pub(crate) detail: Option<Box<Detail>>,
-}
-
-/// What FUNCTION STATS shows.
-#[derive(Debug)]
-pub(crate) struct Detail {
-    pub(crate) name: Vec<u8>,
-    pub(crate) command: Vec<Box<[u8]>>,
-}
-
-/// Which script a client calls.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Target<'a> {
-    /// This text.
-    Body(&'a [u8]),
-    /// The script with this digest.
-    Digest(&'a [u8]),
-    /// The function with this name.
-    Function(&'a [u8]),
-}
-
-/// A call of a client.
-#[derive(Clone, Copy)]
-pub(crate) struct Call<'a> {
-    pub(crate) client: ClientId,
-    pub(crate) target: Target<'a>,
-    /// The command with all arguments: name, script, number of keys, keys, others.
-    pub(crate) args: &'a [&'a [u8]],
-    /// It may not write.
-    pub(crate) read_only: bool,
-}
 
 /// A run, as its commands see it.
 pub(super) struct Run<'a> {
@@ -167,6 +116,11 @@ impl Run<'_> {
     /// Why a command must not run now, if it must not.
     fn why_not(&mut self, command: crate::command::index::Callable, args: &[&[u8]]) -> Option<String> {
         let row = command.row;
+        if self.call.repeated_in.is_some() {
+            // It ran, so it may; but the queue states its effects itself, and nobody states its commands.
+            let is_verb = matches!(row.handler, crate::command::Handler::Extension(_));
+            return is_verb.then(|| "ERR This Redis command is not allowed from script".to_owned());
+        }
         if self.limited
             && let Err(denied) = self.engine.check_access(self.call.client, command, args)
         {
@@ -286,7 +240,7 @@ impl Engine {
         let keys = count_keys(call.args, false)?;
         let digest = match call.target {
             Target::Digest(text) => Digest::parse(text).ok_or(Fault::NoScript)?,
-            Target::Body(text) | Target::Function(text) => Digest::of(text),
+            Target::Body(text) | Target::Function(text) => scripting.cache.digest_of(text),
         };
         match call.target {
             Target::Body(body) if !scripting.cache.contains(digest) => {
@@ -309,7 +263,9 @@ impl Engine {
         }
         let Some(script) = cache.get_mut(digest) else { return Err(Fault::NoScript) };
         let function = compiled(sandbox, script)?;
-        self.check_script(flags, call.read_only)?;
+        if call.repeated_in.is_none() {
+            self.check_script(flags, call.read_only)?;
+        }
         let mut stack = sandbox.lua.stack();
         stack.push_kept(&sandbox.handler);
         stack.push_kept(function);
@@ -379,10 +335,12 @@ impl Engine {
             killed: false,
             abandoned: false,
             counts,
+            repeated: call.repeated_in.is_some(),
             detail: None,
         });
         let session = self.sessions.get(&call.client);
-        let (db, limited) = session.map_or((0, true), |session| (session.db, session.limited));
+        let of_session = session.map_or((0, true), |session| (session.db, session.limited));
+        let (db, limited) = call.repeated_in.map_or(of_session, |db| (db, false));
         Run {
             call,
             name,

@@ -2,7 +2,7 @@
 //!
 //! It follows `daemon/src/saver.rs`.
 
-use pbj_store::durable::{BaseForm, Log, LogFiles, Rewrite};
+use pbj_store::durable::{BaseForm, Log, LogFiles, LogState, Rewrite};
 use pbj_store::rdb::{SnapshotHead, WalkId};
 
 use super::{Health, LogCut, Server};
@@ -93,7 +93,9 @@ impl Server {
             let replaced = LogFiles::replace(&mut self.disk, &self.names);
             self.files = replaced.map_err(|fault| std::io::Error::other(fault.to_string()))?;
         }
-        self.files.begin_rewrite(&mut self.disk, self.health != Health::Lost, BaseForm::Snapshot)
+        let lost = self.health == Health::Lost;
+        let state = if lost { LogState::Beginning } else { LogState::Running };
+        self.files.begin_rewrite(&mut self.disk, state, BaseForm::Snapshot)
     }
 
     /// The instant of a rewrite: what comes after it goes to the next increment.
@@ -102,7 +104,7 @@ impl Server {
         let head = SnapshotHead { is_log_base: true, place: self.engine.place(), ..SnapshotHead::default() };
         let walk = self.engine.begin_walk(&head).expect("nobody else walks");
         self.submit();
-        let increment = rewrite.increment().to_owned();
+        let increment = rewrite.increment().expect("the log is on").to_owned();
         if self.health == Health::Lost {
             let log = Log::beginning_in(&increment);
             match log.syncer(&mut self.disk) {
