@@ -1,5 +1,4 @@
 //! Scripts as the engine runs them: their effects, their bounds, and who may do what while they run.
-#![expect(clippy::unwrap_used, reason = "a test ends when something is missing")]
 
 use std::cell::RefCell;
 
