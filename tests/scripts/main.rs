@@ -1,5 +1,5 @@
-//! Scripts: in an engine alone ([`engine`]), and in the laboratory, what of them outlives the process, and that jobs are
-//! theirs too.
+//! Scripts: in an engine alone ([`engine`]), and in the laboratory: what of them outlives the process, and that jobs
+//! are theirs too.
 #![expect(clippy::unwrap_used, reason = "a test ends when something is missing")]
 
 mod engine;
