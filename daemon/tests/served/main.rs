@@ -7,4 +7,5 @@ mod daemon;
 mod directives;
 mod files;
 mod redis_rs;
+mod replica;
 mod slow_reader;
