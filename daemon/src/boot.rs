@@ -183,6 +183,7 @@ impl Daemon {
             config,
         });
         check_renames(&engine)?;
+        engine.keep_datasets();
         engine.set_loading(true);
         let threads = io_thread_count(engine.config());
         let (controller, controls) = control;

@@ -1,16 +1,19 @@
 //! The link to the master: bytes in, bytes out, and another attempt when it breaks.
 //!
 //! Law: what is said and what is made of it is the engine's business; here it only moves. One thread, which sleeps as
-//! long as nobody is followed.
+//! long as nobody is followed. A dataset that is to be kept until it is whole waits in a file, which is written without
+//! the engine's lock.
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use pbj_store::engine::{LinkFault, MasterAddress};
+use pbj_store::engine::{Keep, LinkFault, MasterAddress};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::net::tcp::WriteHalf;
 
+use crate::kept_dataset::KeptDataset;
 use crate::outgoing;
 use crate::shared::Shared;
 
@@ -101,6 +104,7 @@ async fn talk(shared: &Arc<Shared>, mut stream: TcpStream, attempt: u64) -> Opti
     shared.with_data(|engine| engine.master_reached(shared.clock.now(), attempt));
     let mut room = vec![0; READ_BYTES];
     let (mut reader, mut writer) = stream.split();
+    let mut kept = KeptDataset::new(shared.folder());
     loop {
         let mut changed = std::pin::pin!(shared.link.notified());
         changed.as_mut().enable();
@@ -117,9 +121,20 @@ async fn talk(shared: &Arc<Shared>, mut stream: TcpStream, attempt: u64) -> Opti
             return None;
         }
         shared.traffic.input.fetch_add(count as u64, std::sync::atomic::Ordering::Relaxed);
-        let heard =
-            shared.with_data(|engine| engine.hear_master(shared.clock.now(), attempt, &room[..count]));
+        let heard = shared.with_data(|engine| {
+            engine.hear_master(shared.clock.now(), attempt, &room[..count])?;
+            Ok(engine.bytes_to_keep(attempt))
+        });
         shared.flush();
+        let heard = match heard {
+            Ok(Keep::Nothing) => Ok(()),
+            Ok(Keep::More(bytes)) => kept.append(&bytes),
+            Ok(Keep::Last(bytes)) => match kept.append(&bytes) {
+                Ok(()) => load_kept(shared, &mut writer, attempt, &mut kept).await,
+                refused => refused,
+            },
+            Err(fault) => Err(fault),
+        };
         match heard {
             Ok(()) => {}
             Err(LinkFault::Outdated) => return None,
@@ -128,5 +143,34 @@ async fn talk(shared: &Arc<Shared>, mut stream: TcpStream, attempt: u64) -> Opti
                 return Some(fault);
             }
         }
+    }
+}
+
+/// Hands a dataset that is whole to the engine, and what came behind it. The master is told that there is progress.
+async fn load_kept(
+    shared: &Arc<Shared>,
+    writer: &mut WriteHalf<'_>,
+    attempt: u64,
+    kept: &mut KeptDataset,
+) -> Result<(), LinkFault> {
+    let rest = shared.with_data(|engine| engine.begin_kept(shared.clock.now(), attempt))?;
+    let mut piece = vec![0; READ_BYTES];
+    loop {
+        let read = kept.read(&mut piece)?;
+        let bytes = if read == 0 { &rest[..] } else { &piece[..read] };
+        let words = shared.with_data(|engine| {
+            engine.hear_kept(shared.clock.now(), attempt, bytes)?;
+            engine.words_to_master(attempt).ok_or(LinkFault::Outdated)
+        })?;
+        shared.flush();
+        if writer.write_all(&words).await.is_err() {
+            // The next read says so.
+            return Ok(());
+        }
+        if read == 0 {
+            kept.remove();
+            return Ok(());
+        }
+        tokio::task::yield_now().await;
     }
 }

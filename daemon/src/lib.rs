@@ -25,6 +25,7 @@ pub mod follower;
 pub mod host;
 pub mod http;
 pub mod io_thread;
+pub mod kept_dataset;
 pub mod listener;
 pub mod live_config;
 pub mod log_growth;

@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test ends when something is missing")]
 
 use pbj_store::config::Config;
-use pbj_store::engine::{ClientId, Engine, EngineOptions, Feeding, NoHost, Output, Peer, Requests};
+use pbj_store::engine::{ClientId, Engine, EngineOptions, Feeding, Keep, NoHost, Output, Peer, Requests};
 use pbj_store::resp::reply::write_command;
 use pbj_store::resp::request::{Batch, Parser, RequestLimits};
 use pbj_store::time::Now;
@@ -71,6 +71,8 @@ struct Link {
     client: ClientId,
     follows: bool,
     to_replica: Vec<u8>,
+    /// What the host of the replica keeps of a dataset.
+    kept: Vec<u8>,
 }
 
 impl Link {
@@ -78,7 +80,7 @@ impl Link {
         let attempt = replica.engine.wanted_master().unwrap().attempt;
         replica.engine.master_reached(replica.now, attempt);
         let client = master.engine.connect(master.now, Peer::default());
-        Self { attempt, client, follows: false, to_replica: Vec::new() }
+        Self { attempt, client, follows: false, to_replica: Vec::new(), kept: Vec::new() }
     }
 
     /// Moves bytes, so many at once, until nothing moves any more or the replica got `most`.
@@ -102,13 +104,31 @@ impl Link {
             let count = piece.min(self.to_replica.len()).min(most - moved);
             if count > 0 {
                 let bytes: Vec<u8> = self.to_replica.drain(..count).collect();
-                replica.engine.hear_master(replica.now, self.attempt, &bytes).unwrap();
+                self.hear(replica, &bytes);
                 replica.log.extend(replica.engine.fetch_frames(Vec::new()));
                 moved += count;
                 idle = false;
             }
             if idle || moved == most {
                 return;
+            }
+        }
+    }
+
+    /// As the daemon does.
+    fn hear(&mut self, replica: &mut Server, bytes: &[u8]) {
+        let (engine, now) = (&mut replica.engine, replica.now);
+        engine.hear_master(now, self.attempt, bytes).unwrap();
+        match engine.bytes_to_keep(self.attempt) {
+            Keep::Nothing => {}
+            Keep::More(bytes) => self.kept.extend(bytes),
+            Keep::Last(bytes) => {
+                self.kept.extend(bytes);
+                let rest = engine.begin_kept(now, self.attempt).unwrap();
+                let kept = std::mem::take(&mut self.kept);
+                for piece in kept.chunks(777).chain([&rest[..]]) {
+                    engine.hear_kept(now, self.attempt, piece).unwrap();
+                }
             }
         }
     }
@@ -339,6 +359,46 @@ fn a_dataset_may_grow_aside() {
     link.run(&mut master, &mut replica, 1000, usize::MAX);
     assert_agreement(&mut master, &mut replica);
     assert_eq!(replica.call("GET old"), "$-1");
+    assert_log_is_the_data(&replica);
+}
+
+/// A host that is able to keeps a dataset until it is whole. Until then the replica is what it was: it answers, its own
+/// replica stays, and when the new master goes away halfway, it goes on with the former one without another full sync.
+#[test]
+fn a_dataset_that_does_not_become_whole_costs_nothing() {
+    let (mut former, mut replica, link) = pair(4096);
+    let mut follower = Server::new(3, false);
+    follower.call("REPLICAOF 127.0.0.1 6379");
+    let mut below = Link::new(&mut replica, &mut follower);
+    below.run(&mut replica, &mut follower, 4096, usize::MAX);
+    replica.engine.keep_datasets();
+    let mut other = Server::new(4, true);
+    (0..2000).for_each(|n| drop(other.call(&format!("SET key:{n} {n}"))));
+    link.cut(&mut former, &mut replica);
+    replica.call("REPLICAOF 127.0.0.1 6380");
+    let mut link = Link::new(&mut other, &mut replica);
+    link.run(&mut other, &mut replica, 1000, 12_000);
+    let kept = link.kept.len();
+    assert!(kept > 0, "the dataset goes to the host");
+    assert_eq!(replica.fact("master_sync_read_bytes"), kept.to_string());
+    assert_eq!((replica.call("GET a"), replica.call("DBSIZE")), ("$1 1".into(), ":3".into()));
+    link.cut(&mut other, &mut replica);
+    replica.call("REPLICAOF 127.0.0.1 6379");
+    former.call("SET a 2");
+    let mut link = Link::new(&mut former, &mut replica);
+    link.run(&mut former, &mut replica, 1000, usize::MAX);
+    below.run(&mut replica, &mut follower, 1000, usize::MAX);
+    assert_agreement(&mut former, &mut replica);
+    assert_agreement(&mut former, &mut follower);
+    assert!(former.call("INFO stats").contains("sync_full:1 sync_partial_ok:1"));
+    // Whole, it takes the place of the old data, and what was said behind it is not lost.
+    link.cut(&mut former, &mut replica);
+    replica.call("REPLICAOF 127.0.0.1 6380");
+    let mut link = Link::new(&mut other, &mut replica);
+    link.run(&mut other, &mut replica, 1000, 12_000);
+    other.call("SET meanwhile 1");
+    link.run(&mut other, &mut replica, 1000, usize::MAX);
+    assert_agreement(&mut other, &mut replica);
     assert_log_is_the_data(&replica);
 }
 

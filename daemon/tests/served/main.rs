@@ -7,5 +7,6 @@ mod daemon;
 mod directives;
 mod files;
 mod redis_rs;
+mod replica;
 mod signals;
 mod slow_reader;

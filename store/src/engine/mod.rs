@@ -42,7 +42,7 @@ use std::collections::BTreeSet;
 
 use hashbrown::HashMap;
 
-pub use crate::replication::{Feeding, LinkFault, MasterAddress, Place, ReplicationCounts};
+pub use crate::replication::{Feeding, Keep, LinkFault, MasterAddress, Place, ReplicationCounts};
 pub(crate) use access::Access;
 pub(crate) use channels::{Channels, Scope};
 pub use dispatch::{Executed, OwnedRequests, Requests};

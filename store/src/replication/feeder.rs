@@ -126,7 +126,8 @@ impl Engine {
         let addr = &session.peer.addr;
         self.note(&format!("Replica generated a reply to command '{command}', disconnecting it: {addr}"));
         if let Some(error) = reply.strip_prefix(b"-") {
-            let error = error.split(|&byte| byte == b'\r').next().unwrap_or_default().escape_ascii();
+            let error =
+                String::from_utf8_lossy(error.split(|&byte| byte == b'\r').next().unwrap_or_default());
             let text = format!(
                 "== CRITICAL == This master is sending an error to its replica: '{error}' after processing the command \
                  '{command}'"

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use super::history::is_id;
+use super::kept::Incoming;
 use super::master::{LinkFault, Stage};
 use super::transfer::{Framing, Transfer};
 use crate::engine::{Engine, LogLevel};
@@ -185,6 +186,15 @@ impl Engine {
         let Some(master) = &mut self.replication.master else { return Err(LinkFault::Outdated) };
         let Stage::Handshake(step) = &mut master.stage else { return Ok(()) };
         let begins = step.begins.take();
+        if self.wants_dataset_kept() {
+            self.note(
+                "MASTER <-> REPLICA sync: receiving the dataset; the old data is served until it is whole",
+            );
+            if let Some(master) = &mut self.replication.master {
+                master.stage = Stage::Kept(Box::new(Incoming::new(framing, begins)));
+            }
+            return Ok(());
+        }
         let transfer = Transfer::begin(self, framing, begins);
         if let Some(master) = &mut self.replication.master {
             master.stage = Stage::Transfer(Box::new(transfer));

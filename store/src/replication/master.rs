@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::kept::Incoming;
 use super::transfer::Transfer;
 use crate::engine::ClientId;
 use crate::resp::request::{Batch, Parser};
@@ -23,6 +24,8 @@ pub(super) enum Stage {
     Apart,
     /// The two introduce themselves.
     Handshake(super::handshake::Step),
+    /// The whole dataset comes in, and the host keeps it.
+    Kept(Box<Incoming>),
     /// The whole dataset comes in.
     Transfer(Box<Transfer>),
     /// The stream comes in.
@@ -68,6 +71,8 @@ pub enum LinkFault {
     Refused(String),
     /// What came is no dataset, or no stream.
     Damaged(String),
+    /// The host could not keep a dataset.
+    NotKept(String),
 }
 
 impl fmt::Display for LinkFault {
@@ -75,6 +80,7 @@ impl fmt::Display for LinkFault {
         match self {
             Self::Outdated => out.write_str("the link is not wanted any more"),
             Self::Refused(text) => write!(out, "the master answers: {text}"),
+            Self::NotKept(text) => write!(out, "the dataset cannot be kept until it is whole: {text}"),
             Self::Damaged(text) => write!(out, "what the master sends makes no sense: {text}"),
         }
     }
@@ -110,7 +116,16 @@ impl Master {
 
     /// Whether a whole dataset comes in.
     pub(super) fn is_taking_over(&self) -> bool {
-        matches!(self.stage, Stage::Transfer(_))
+        matches!(self.stage, Stage::Kept(_) | Stage::Transfer(_))
+    }
+
+    /// Bytes of the dataset that came so far, and bytes that the master said there are.
+    pub(super) fn dataset_progress(&self) -> Option<(u64, Option<u64>)> {
+        match &self.stage {
+            Stage::Kept(incoming) => Some(incoming.progress()),
+            Stage::Transfer(transfer) => Some((transfer.seen, transfer.total())),
+            _ => None,
+        }
     }
 
     /// The name of its state in ROLE.
@@ -119,7 +134,7 @@ impl Master {
             Stage::Apart if self.is_reached => "connecting",
             Stage::Apart => "connect",
             Stage::Handshake(_) => "handshake",
-            Stage::Transfer(_) => "sync",
+            Stage::Kept(_) | Stage::Transfer(_) => "sync",
             Stage::Connected => "connected",
         }
     }

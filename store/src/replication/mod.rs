@@ -23,6 +23,7 @@ mod feeder;
 mod full_sync;
 mod handshake;
 mod history;
+mod kept;
 mod master;
 mod own_dates;
 mod replica;
@@ -38,6 +39,7 @@ pub(crate) use acks::AckWait;
 pub use feeder::Feeding;
 pub(crate) use feeder::Request;
 pub(crate) use history::{History, new_id};
+pub use kept::Keep;
 pub use master::{LinkFault, MasterAddress};
 pub(crate) use replica::{Introduction, Replica};
 pub use report::ReplicationCounts;
@@ -86,6 +88,8 @@ pub(crate) struct Replication {
     own_dates: own_dates::OwnDates,
     /// A client writes, although this server follows.
     local_write: bool,
+    /// The host is able to keep a dataset until it is whole.
+    host_keeps: bool,
     /// The number of the last attempt to reach one.
     last_attempt: u64,
     /// The role is being handed over.
@@ -126,6 +130,7 @@ impl Replication {
             local_write: false,
             resumed_db: 0,
             logged_id: None,
+            host_keeps: false,
             last_attempt: 0,
             failover: None,
             counters: SyncCounters::default(),

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::master::{Master, Stage};
+use super::master::Master;
 use super::replica::Stage as ReplicaStage;
 use crate::engine::{ClientId, Engine, Session};
 use crate::limits::{BACKLOG_BLOCK_BYTES, BACKLOG_MIN};
@@ -64,13 +64,11 @@ impl Engine {
         line("master_sync_in_progress", &u8::from(master.is_taking_over()));
         line("slave_read_repl_offset", &(offset + if connected { master.input.len() as u64 } else { 0 }));
         line("slave_repl_offset", &offset);
-        if let Stage::Transfer(transfer) = &master.stage {
-            let total = transfer.total();
+        if let Some((seen, total)) = master.dataset_progress() {
             line("master_sync_total_bytes", &total.unwrap_or(0));
-            line("master_sync_read_bytes", &transfer.seen);
-            line("master_sync_left_bytes", &total.map_or(-1, |total| (total - transfer.seen) as i64));
-            let share =
-                total.filter(|&total| total > 0).map_or(0.0, |total| transfer.seen as f64 / total as f64);
+            line("master_sync_read_bytes", &seen);
+            line("master_sync_left_bytes", &total.map_or(-1, |total| (total - seen) as i64));
+            let share = total.filter(|&total| total > 0).map_or(0.0, |total| seen as f64 / total as f64);
             line("master_sync_perc", &format!("{:.2}", 100.0 * share));
             line("master_sync_last_io_seconds_ago", &silent);
         }

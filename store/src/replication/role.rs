@@ -114,8 +114,10 @@ impl Engine {
         if matches!(reason, Some(LinkFault::Damaged(_))) {
             master.from_nothing = true;
         }
-        if let Stage::Transfer(transfer) = stage {
-            self.give_up_transfer(transfer.replaces());
+        match stage {
+            Stage::Transfer(transfer) => self.give_up_transfer(transfer.replaces()),
+            Stage::Kept(_) => self.note("MASTER <-> REPLICA sync: the dataset did not become whole"),
+            Stage::Apart | Stage::Handshake(_) | Stage::Connected => {}
         }
     }
 
@@ -276,7 +278,7 @@ impl Engine {
         if self.replication.master.as_ref().is_some_and(silent) {
             self.note(match self.replication.master.as_ref().map(|master| &master.stage) {
                 Some(Stage::Connected) => "MASTER timeout: no data nor PING received for repl-timeout",
-                Some(Stage::Transfer(_)) => {
+                Some(Stage::Kept(_) | Stage::Transfer(_)) => {
                     "Timeout receiving bulk data from MASTER: nothing came for repl-timeout"
                 }
                 _ => "Timeout connecting to the MASTER: it has said nothing for repl-timeout",

@@ -33,13 +33,23 @@ impl Engine {
     /// # Errors
     /// The link has to end.
     pub fn hear_master(&mut self, now: Now, attempt: u64, bytes: &[u8]) -> Result<(), LinkFault> {
+        if self.wanted_master().is_some_and(|master| master.attempt == attempt) {
+            self.replication.counters.input += bytes.len() as u64;
+        }
+        self.hear_kept(now, attempt, bytes)
+    }
+
+    /// Takes bytes of the master that the host has kept, and that were counted when they came.
+    ///
+    /// # Errors
+    /// The link has to end.
+    pub fn hear_kept(&mut self, now: Now, attempt: u64, bytes: &[u8]) -> Result<(), LinkFault> {
         self.advance(now);
         let Some(master) = self.replication.master.as_mut().filter(|master| master.attempt == attempt) else {
             return Err(LinkFault::Outdated);
         };
         master.heard_at = now.mono_ms;
         master.input.extend_from_slice(bytes);
-        self.replication.counters.input += bytes.len() as u64;
         let heard = self.understand_master();
         // A role that changed on the way left effects.
         self.end_unit();

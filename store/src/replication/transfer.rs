@@ -148,7 +148,7 @@ impl Engine {
     /// Takes bytes of a dataset.
     pub(super) fn take_dataset(&mut self) -> Result<(), LinkFault> {
         let Some(master) = &mut self.replication.master else { return Err(LinkFault::Outdated) };
-        if !master.is_taking_over() {
+        if !matches!(master.stage, Stage::Transfer(_)) {
             return Ok(());
         }
         let (mut input, attempt) = (std::mem::take(&mut master.input), master.attempt);

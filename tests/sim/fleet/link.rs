@@ -181,7 +181,7 @@ impl Fleet {
                 }
             } else if let Some(bytes) = arrived(&mut link.to_replica) {
                 if !link.is_dead {
-                    let heard = self.nodes[number].server.engine.hear_master(now, attempt, &bytes);
+                    let heard = self.nodes[number].hear_master(now, attempt, &bytes);
                     self.replica_heard(number, attempt, heard.err());
                 }
             } else {

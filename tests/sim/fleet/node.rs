@@ -1,7 +1,7 @@
 //! A server of a fleet, its log, and the clients it has.
 
 use pbj_store::durable::SyncPolicy;
-use pbj_store::engine::{ClientId, Place};
+use pbj_store::engine::{ClientId, Keep, LinkFault, Place};
 use pbj_store::resp::value::Value;
 use pbj_store::time::Now;
 
@@ -25,7 +25,12 @@ pub(super) struct Node {
     ticked_at: u64,
     /// How often it began.
     pub(super) lives: u64,
+    /// What it has of a dataset that it keeps until that is whole, and over which link.
+    kept: (u64, Vec<u8>),
 }
+
+/// Bytes of a kept dataset that are read at once.
+const KEPT_PIECE: usize = 1000;
 
 /// The name that others know a node by.
 pub(super) fn name(number: usize) -> String {
@@ -49,6 +54,15 @@ fn options(number: usize, seed: u64, follows: Option<usize>, backlog: &str) -> S
     }
 }
 
+/// Starts a server. Some keep a dataset until it is whole.
+fn begin(disk: &FaultyDisk, now: Now, seed: u64, options: &ServerOptions) -> Server {
+    let mut server = Server::start(disk, now, options).expect("a log that was written in order");
+    if !seed.is_multiple_of(3) {
+        server.engine.keep_datasets();
+    }
+    server
+}
+
 impl Node {
     pub(super) fn new(
         number: usize,
@@ -58,8 +72,8 @@ impl Node {
         backlog: &str,
     ) -> Self {
         let (disk, now) = (FaultyDisk::default(), clock.now());
-        let options = options(number, rng.u64(..), follows, backlog);
-        let mut server = Server::start(&disk, now, &options).expect("a start with nothing");
+        let seed = rng.u64(..);
+        let mut server = begin(&disk, now, seed, &options(number, seed, follows, backlog));
         let client = server.connect(now);
         Self {
             number,
@@ -70,6 +84,7 @@ impl Node {
             retry_at: 0,
             ticked_at: now.mono_ms,
             lives: 0,
+            kept: (0, Vec::new()),
         }
     }
 
@@ -86,11 +101,11 @@ impl Node {
 
     /// It comes back.
     pub(super) fn start(&mut self, now: Now, seed: u64, follows: Option<usize>, backlog: &str) {
-        let options = options(self.number, seed, follows, backlog);
-        self.server = Server::start(&self.disk, now, &options).expect("a log that was written in order");
+        self.server = begin(&self.disk, now, seed, &options(self.number, seed, follows, backlog));
         self.client = self.server.connect(now);
         self.woken.clear();
         (self.retry_at, self.ticked_at) = (0, now.mono_ms);
+        self.kept = (0, Vec::new());
         self.lives += 1;
     }
 
@@ -109,6 +124,28 @@ impl Node {
         let answer = self.server.execute(now, client, bytes);
         self.after(now, answer.woken);
         answer.bytes
+    }
+
+    /// The master says something: follows `daemon/src/follower.rs`.
+    pub(super) fn hear_master(&mut self, now: Now, attempt: u64, bytes: &[u8]) -> Result<(), LinkFault> {
+        let engine = &mut self.server.engine;
+        engine.hear_master(now, attempt, bytes)?;
+        let (bytes, whole) = match engine.bytes_to_keep(attempt) {
+            Keep::Nothing => return Ok(()),
+            Keep::More(bytes) => (bytes, false),
+            Keep::Last(bytes) => (bytes, true),
+        };
+        if self.kept.0 != attempt {
+            self.kept = (attempt, Vec::new());
+        }
+        self.kept.1.extend(bytes);
+        if whole {
+            let kept = std::mem::take(&mut self.kept.1);
+            let rest = engine.begin_kept(now, attempt)?;
+            kept.chunks(KEPT_PIECE).try_for_each(|piece| engine.hear_kept(now, attempt, piece))?;
+            engine.hear_kept(now, attempt, &rest)?;
+        }
+        Ok(())
     }
 
     /// A connection for a client that waits.
