@@ -230,12 +230,32 @@ fn tell(file: &str, stories: &str) {
     assert!(told > 0, "{file} has no stories");
 }
 
-#[test]
-fn dates_of_hash_fields() {
-    tell("hash_expiry.txt", include_str!("stories/hash_expiry.txt"));
+macro_rules! stories {
+    ($($name:ident $file:literal),+ $(,)?) => {
+        $(
+            #[test]
+            fn $name() {
+                tell($file, include_str!(concat!("stories/", $file)));
+            }
+        )+
+
+        const FILES: &[&str] = &[$($file),+];
+    };
+}
+
+stories! {
+    dates_of_hash_fields "hash_expiry.txt",
+    scripts_in_logs "scripts.txt",
+    streams "streams.txt",
+    strings "strings.txt",
 }
 
 #[test]
-fn scripts_in_logs() {
-    tell("scripts.txt", include_str!("stories/scripts.txt"));
+fn every_story_is_told() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/stories");
+    let names =
+        std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let mut names: Vec<String> = names.collect();
+    names.sort();
+    assert_eq!(names, FILES);
 }

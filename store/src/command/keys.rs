@@ -3,6 +3,8 @@
 //! The model is that of Redis 7 ("key specifications"): where to begin, and how to go on from there. ACL checks,
 //! COMMAND GETKEYS, prefetching and cluster clients all read it.
 
+use crate::number::{number_at_start, parse_i64};
+
 /// A run of keys among the arguments.
 #[derive(Clone, Copy, Debug)]
 pub struct KeySpec {
@@ -134,8 +136,9 @@ impl KeySpec {
                 (begin, last, step)
             }
             Find::Count { count, first, step } => {
-                let number = args.get(begin + count).and_then(|arg| crate::number::parse_i64(arg));
-                let number = number.filter(|n| *n > 0).and_then(|n| usize::try_from(n).ok())?;
+                let text = args.get(begin + count)?;
+                let number = parse_i64(text).unwrap_or_else(|| number_at_start(text));
+                let number = usize::try_from(number).ok().filter(|&number| number > 0)?;
                 let first = begin + first;
                 (first, first.saturating_add((number - 1).saturating_mul(step)), step)
             }
@@ -156,6 +159,14 @@ impl KeySpec {
         }
         let gets = args.iter().skip(3).any(|word| word.eq_ignore_ascii_case(b"GET"));
         if gets { Key::RW | Key::ACCESS | Key::UPDATE } else { Key::OW | Key::UPDATE }
+    }
+
+    /// Whether the number of keys is none that the command would take. Redis then reads it as C does, up to the first
+    /// byte that is no digit, and names the keys in another order.
+    pub(super) fn counts_loosely(&self, args: &[&[u8]]) -> bool {
+        let Find::Count { count, .. } = self.find else { return false };
+        let number = self.begin_index(args).and_then(|begin| args.get(begin + count));
+        number.is_some_and(|text| parse_i64(text).is_none())
     }
 
     fn begin_index(&self, args: &[&[u8]]) -> Option<usize> {

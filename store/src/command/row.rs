@@ -314,6 +314,10 @@ impl Command {
             let flags = spec.flags_in(args);
             found.extend(indices.into_iter().map(|index| (index, flags)));
         }
+        if self.keys.len() > 1 && self.keys.iter().any(|spec| spec.counts_loosely(args)) {
+            // The destination comes last.
+            found.rotate_left(1);
+        }
         found
     }
 

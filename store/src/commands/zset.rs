@@ -248,6 +248,9 @@ fn zrevrank(txn: &mut Txn<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Run {
 }
 
 fn rank(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>, from_highest: bool) -> Run {
+    if args.all().len() > 4 {
+        return Err(Fault::Arity(if from_highest { "zrevrank" } else { "zrank" }.into()));
+    }
     let (key, member) = (args.key()?, args.bytes()?);
     let with_score = args.word("WITHSCORE");
     args.end()?;

@@ -7,5 +7,6 @@ mod int;
 mod long_double;
 
 pub use float::{format_g17, format_score, parse_f64, parse_range_end};
+pub(crate) use int::number_at_start;
 pub use int::{Digits, parse_i64, parse_u64};
 pub use long_double::LongDouble;
