@@ -1,7 +1,7 @@
 //! The clock: the only place that asks the machine for the time.
 //!
-//! A reading costs as much as a tenth of a GET. Threads that read all the time read the calendar only every millisecond,
-//! and know in between how much later it is: somebody who sets the clock is noticed a millisecond late.
+//! A reading costs as much as a tenth of a GET. Threads that read all the time read the calendar only every
+//! millisecond, and know in between how much later it is: somebody who sets the clock is noticed a millisecond late.
 
 use std::cell::Cell;
 use std::time::{Duration, SystemTime};

@@ -26,6 +26,7 @@ pub enum Control {
 pub struct Controller {
     sender: mpsc::UnboundedSender<Control>,
     ending: Arc<AtomicBool>,
+    signalled: Arc<AtomicBool>,
 }
 
 /// What was asked for.
@@ -37,7 +38,7 @@ pub struct Controls {
 /// A way from those who ask to the one who does.
 pub fn channel() -> (Controller, Controls) {
     let (sender, receiver) = mpsc::unbounded_channel();
-    (Controller { sender, ending: Arc::default() }, Controls { receiver })
+    (Controller { sender, ending: Arc::default(), signalled: Arc::default() }, Controls { receiver })
 }
 
 impl Controller {
@@ -49,6 +50,17 @@ impl Controller {
         if self.sender.send(control).is_err() {
             tracing::debug!("nobody controls the daemon any more");
         }
+    }
+
+    /// Whether a signal has asked for the end: the next one does not ask.
+    pub(crate) fn signalled(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.signalled)
+    }
+
+    /// The end that was asked for is not to be: everything goes on as if nobody had asked.
+    pub(crate) fn end_is_given_up(&self) {
+        self.ending.store(false, Ordering::Relaxed);
+        self.signalled.store(false, Ordering::Relaxed);
     }
 
     /// Whether the end was asked for: a long start gives up.

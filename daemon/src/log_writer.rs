@@ -24,7 +24,7 @@ use std::task::{Context, Poll, Waker};
 use std::thread::JoinHandle;
 
 use parking_lot::{Condvar, Mutex};
-use pbj_store::durable::{Disk, LoadReport, Log, Pace, Stamps, SyncPolicy, Syncer};
+use pbj_store::durable::{Disk, Health, LoadReport, Log, Pace, Stamps, SyncPolicy, Syncer};
 use pbj_store::limits::LOG_UNWRITTEN_MAX;
 use pbj_store::time::Now;
 
@@ -96,19 +96,6 @@ struct State {
     sync_times: SyncTimes,
     on_news: Option<Box<dyn Fn() + Send>>,
     on_sync: Option<Box<dyn Fn() + Send>>,
-}
-
-/// How it is with the log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Health {
-    /// Nothing has failed.
-    Sound,
-    /// A write has failed, and is tried again.
-    Stalled,
-    /// The file cannot be trusted: it has no file.
-    Lost,
-    /// It has begun anew, but does not count yet.
-    Proving,
 }
 
 /// A log and the disk it is on.

@@ -464,6 +464,10 @@ impl Shared {
                 }
                 return;
             }
+            Step::EndGivenUp => {
+                self.control.end_is_given_up();
+                Ok(())
+            }
             Step::Save => self.save(engine),
             Step::Reload { save, flush, merge } => self.reload_snapshot(engine, save, flush, merge),
             Step::SaveInBackground { number } => {

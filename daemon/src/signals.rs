@@ -6,12 +6,13 @@
 //! | HUP | the configuration file is read again, and the log file opened again |
 //! | USR1 | the log file is opened again, and what is going on is written to it |
 //!
+//! After an end that was given up (SHUTDOWN ABORT, a snapshot that cannot be written) the next TERM is a first one.
+//!
 //! The second TERM is answered by the signal handler itself, so it works when everything else hangs. Nothing is lost
 //! that was acknowledged: the log under `always` is synced already, and under `everysec` the kernel has it.
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use signal_hook::iterator::Signals;
@@ -24,7 +25,7 @@ use crate::exit;
 /// # Errors
 /// The kernel refuses, or no thread can be had.
 pub fn listen(controller: Controller) -> io::Result<()> {
-    let second = Arc::new(AtomicBool::new(false));
+    let second = controller.signalled();
     for signal in [SIGTERM, SIGINT] {
         // In this order: the first signal finds the flag unset, and sets it.
         signal_hook::flag::register_conditional_shutdown(signal, exit::FAILURE, Arc::clone(&second))?;

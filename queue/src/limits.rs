@@ -42,7 +42,5 @@ pub const FIRE_GRACE_MS: u64 = 60_000;
 pub const NEXT_COUNT_MAX: i64 = 10_000;
 /// Schedules of one database.
 pub const SCHEDULES_MAX: usize = 1_000_000;
-/// Bits of a token below its epoch. A token of epoch 8191 still is a whole number in a double.
-pub const EPOCH_BITS_BELOW: u32 = 40;
-/// Job numbers skipped by a replica that becomes a master: more than were ever on their way to it.
-pub const JOBS_PER_FAILOVER: u64 = 1 << 20;
+/// Numbers skipped by a replica whose clock is behind when it becomes a master: more than were ever on their way to it.
+pub const NUMBERS_PER_FAILOVER: u64 = 1 << 20;

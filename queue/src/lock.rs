@@ -131,7 +131,7 @@ impl Queues {
         ttl_ms: u64,
     ) -> Result<Token, Fault> {
         let db = txn.db();
-        let floor = self.epoch_floor();
+        let floor = self.epoch;
         let counter = self.locks.counters.entry(db).or_default();
         counter.raise(floor);
         let token = Token(counter.next(txn, &KeyName::Locks.to_key(), field::TOKENS)?);

@@ -75,8 +75,8 @@ impl State {
 
 /// The right to settle one delivery of a job: larger than every token its queue gave out before.
 ///
-/// The low 40 bits count, the bits above are the epoch of the master that gave it out, so that tokens also rise over a
-/// failover. It stays below 2^53, exact in every language, for 8191 failovers.
+/// It counts from one, and after a failover from the date of that on, in microseconds, so that tokens rise over a
+/// failover too. It stays below 2^53, exact in every language, until the year 2255.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Token(pub u64);
 

@@ -118,7 +118,8 @@ pub struct Queues {
     /// By database: no queue gives out tokens up to this one. Queues that were emptied away may come back, and a worker
     /// of the time before must not hold a token that is good again.
     token_floors: BTreeMap<usize, u64>,
-    /// How often the role of the master went from one server to another.
+    /// When this server, or one that it followed, took over from another, in microseconds: no queue gives out numbers
+    /// up to it. Zero if none ever did.
     pub(crate) epoch: u64,
 }
 
@@ -146,8 +147,9 @@ impl Queues {
             return number;
         }
         let number = self.all.len() as QueueNumber;
-        let mut tokens = Counter::default();
-        tokens.raise(self.token_floors.get(&db).copied().unwrap_or(0).max(self.epoch_floor()));
+        let (mut jobs, mut tokens) = (Counter::default(), Counter::default());
+        jobs.raise(self.epoch);
+        tokens.raise(self.token_floors.get(&db).copied().unwrap_or(0).max(self.epoch));
         self.all.push(Queue {
             db,
             name: name.into(),
@@ -155,7 +157,7 @@ impl Queues {
             job_keys: JobKey::prefix(name),
             index: QueueIndex::default(),
             totals: Totals::default(),
-            jobs: Counter::default(),
+            jobs,
             tokens,
         });
         self.by_name.entry(db).or_default().insert(name.into(), number);
@@ -491,10 +493,10 @@ impl Queues {
                 };
                 let (jobs, tokens) = (reserved(txn, JOBS)?, reserved(txn, TOKENS)?);
                 let queue = self.queue_mut(number);
-                queue.jobs = Counter::starting(jobs);
-                let floor = queue.tokens.last();
-                queue.tokens = Counter::starting(tokens);
-                queue.tokens.raise(floor);
+                let floors = (queue.jobs.last(), queue.tokens.last());
+                (queue.jobs, queue.tokens) = (Counter::starting(jobs), Counter::starting(tokens));
+                queue.jobs.raise(floors.0);
+                queue.tokens.raise(floors.1);
             }
             // Its date may have come while nobody was there: it has disappeared just now.
             Some(KeyName::Job(..)) if !txn.exists(key) => {}

@@ -14,7 +14,8 @@
 //! - [`rdb`]: values as Redis writes them into dumps and snapshots.
 //! - [`replication`]: the stream of effects for those who follow, and following.
 //! - [`durable`]: the log, over a disk that is an argument.
-//! - [`config`]: directives; [`limits`]: every bound; [`number`] and [`glob`]: text as clients mean it.
+//! - [`config`]: directives; [`limits`]: every bound; [`number`], [`glob`] and [`spelling`]: text as
+//!   clients mean it.
 //!
 //! Not here: sockets, files, threads and signals (the daemon's), jobs and schedules (the queue's, which comes in as an
 //! [`engine::Extension`]).
@@ -35,6 +36,7 @@ pub mod rdb;
 mod replication;
 pub mod resp;
 mod script;
+pub mod spelling;
 mod table;
 mod thin;
 pub mod time;

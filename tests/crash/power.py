@@ -103,7 +103,7 @@ def campaign(run, volume, kind, policy):
         acknowledged += sum(len(writer.acknowledged_at) for writer in writers)
         daemon = Daemon(run.pbjd, folder, "--appendfsync", policy)
         # Who is told after the cut began is told by a kernel whose file system is being shut down: a sync that was under way
-        # then may succeed although nothing of it is kept. No power cut has anybody left to tell.
+        # then may succeed although nothing of it is kept (bare.py shows it). No power cut has anybody left to tell.
         since = cut_at - (0 if policy == "always" else EVERYSEC_WINDOW_S)
         late += sum(at >= cut_at for writer in writers for at in writer.acknowledged_at)
         for loss in losses(daemon, writers, since):

@@ -10,7 +10,9 @@ use std::collections::VecDeque;
 use pbj_queue::Queues;
 use pbj_store::DatasetDigest;
 use pbj_store::config::Config;
-use pbj_store::durable::{BaseForm, Cut, LoadFault, Log, LogFiles, LogNames, Pace, SyncPolicy, Syncer};
+use pbj_store::durable::{
+    BaseForm, Cut, Health, LoadFault, Log, LogFiles, LogNames, Pace, SyncPolicy, Syncer,
+};
 use pbj_store::engine::{ClientId, Engine, EngineOptions, NoHost, Output, Peer, Place, Requests, Step};
 use pbj_store::resp::request::{Batch, Parser, RequestLimits};
 use pbj_store::time::Now;
@@ -73,18 +75,6 @@ pub struct Answer {
     pub woken: Vec<(ClientId, Vec<u8>)>,
     /// A client asked for the end.
     pub shutdown: bool,
-}
-
-/// How it is with the log; see `daemon/src/log_writer/heal.rs`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Health {
-    Sound,
-    /// A write has failed, and is tried again.
-    Stalled,
-    /// The file cannot be trusted: the log has to begin anew.
-    Lost,
-    /// It has begun anew, but does not count yet.
-    Proving,
 }
 
 /// Frames behind the instant of a rewrite, which wait for the next increment.
@@ -251,7 +241,7 @@ impl Server {
 
     fn step(&mut self, step: &Step, answer: &mut Answer) -> Result<(), String> {
         match step {
-            Step::Stall(_) | Step::Log(_) | Step::Panic => Ok(()),
+            Step::Stall(_) | Step::Log(_) | Step::Panic | Step::EndGivenUp => Ok(()),
             Step::Shutdown { .. } => {
                 answer.shutdown = true;
                 Ok(())

@@ -13,9 +13,9 @@ use std::io;
 use std::sync::atomic::Ordering;
 
 use parking_lot::MutexGuard;
-use pbj_store::durable::SyncPolicy;
+use pbj_store::durable::{Health, SyncPolicy};
 
-use super::{Health, LogDoor, LogFile, State};
+use super::{LogDoor, LogFile, State};
 use crate::clock::Clock;
 use crate::exit;
 

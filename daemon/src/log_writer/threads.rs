@@ -8,9 +8,9 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use parking_lot::MutexGuard;
-use pbj_store::durable::SyncPolicy;
+use pbj_store::durable::{Health, SyncPolicy};
 
-use super::{Health, LogDoor, LogFile, LogThreads, State};
+use super::{LogDoor, LogFile, LogThreads, State};
 use crate::clock::Clock;
 
 impl LogDoor {

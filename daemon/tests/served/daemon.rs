@@ -3,9 +3,11 @@
 use std::fmt::Debug;
 use std::net::TcpListener;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use redis::{Client, Connection, RedisResult};
 use tempfile::TempDir;
 
@@ -55,6 +57,15 @@ impl Daemon {
 
     pub(crate) fn pid(&self) -> u32 {
         self.process.id()
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(self.pid() as i32), signal).unwrap();
+    }
+
+    /// Waits until it has ended.
+    pub(crate) fn ended(mut self) -> ExitStatus {
+        self.process.wait().unwrap()
     }
 
     pub(crate) fn kill(mut self) {

@@ -8,4 +8,5 @@ mod directives;
 mod files;
 mod redis_rs;
 mod replica;
+mod signals;
 mod slow_reader;

@@ -10,6 +10,7 @@ use std::str::FromStr;
 
 use chrono::{DateTime, MappedLocalTime, Offset, TimeZone};
 use chrono_tz::{TZ_VARIANTS, Tz};
+use pbj_store::spelling::distance;
 
 use super::fault::Quoted;
 
@@ -191,20 +192,6 @@ fn nearest(name: &str) -> Option<&'static str> {
     }
     let (changes, best) = known().map(|(known, lower)| (distance(&wanted, &lower), known)).min()?;
     (changes <= 1 + wanted.len() / 6).then_some(best)
-}
-
-/// Edit distance (Levenshtein).
-fn distance(a: &str, b: &str) -> usize {
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.bytes().enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
-        for (j, y) in b.bytes().enumerate() {
-            let change = diagonal + usize::from(x != y);
-            diagonal = row[j + 1];
-            row[j + 1] = change.min(row[j] + 1).min(row[j + 1] + 1);
-        }
-    }
-    row[b.len()]
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ pub use registry::{DIRECTIVES, Directive, Kind, REFUSED, Status};
 
 use crate::glob;
 use crate::number::parse_i64;
+use crate::spelling::distance;
 use crate::txn::EventMask;
 use crate::types::Thresholds;
 
@@ -411,20 +412,6 @@ fn nearest(name: &str) -> Option<&'static str> {
     let names = DIRECTIVES.iter().filter(|directive| !directive.hidden).map(|directive| directive.name);
     let best = names.map(|known| (distance(&lower, known), known)).min()?;
     (best.0 <= 2 + name.len() / 6).then_some(best.1)
-}
-
-/// Edit distance (Levenshtein).
-fn distance(a: &str, b: &str) -> usize {
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.bytes().enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
-        for (j, y) in b.bytes().enumerate() {
-            let change = diagonal + usize::from(x != y);
-            diagonal = row[j + 1];
-            row[j + 1] = change.min(row[j] + 1).min(row[j + 1] + 1);
-        }
-    }
-    row[b.len()]
 }
 
 /// A number of bytes: `1024`, `1k` (thousand), `1kb` (1024), and so on up to `g`.

@@ -5,6 +5,7 @@
 //! Layout: that of Redis 7 (a manifest, a base, increments), so that `redis-check-aof` and redis-server read it.
 
 mod disk;
+mod health;
 mod load;
 mod log;
 mod manifest;
@@ -18,6 +19,7 @@ mod stamp;
 mod truncate;
 
 pub use disk::{Disk, Syncer};
+pub use health::Health;
 pub use load::{Cut, LoadFault, LoadReport, Loader, Progress};
 pub use log::{Log, LogFiles, LogNames};
 pub use manifest::{FileKind, Manifest, ManifestFault};

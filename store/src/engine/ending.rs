@@ -98,6 +98,7 @@ impl Engine {
         if self.is_followed() || self.pause.is_some() {
             self.unpause();
         }
+        self.outputs.push(Output::Step { client: None, step: Step::EndGivenUp });
     }
 
     /// Gives the end up that was asked for.

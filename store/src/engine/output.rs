@@ -56,6 +56,8 @@ pub enum Step {
         /// End even if something fails.
         force: bool,
     },
+    /// The end that was asked for is not to be; who asks for it next is the first again.
+    EndGivenUp,
     /// Write a snapshot, and let nobody else do anything: SAVE. [`super::Engine::saved`] takes note.
     Save,
     /// Write a snapshot while clients are served; [`super::Engine::run_begins`] and [`super::Engine::run_ended`] have

@@ -66,6 +66,8 @@ pub(crate) struct ScriptCache {
     passing_bytes: usize,
     /// Bytes of all texts.
     bytes: usize,
+    /// The script that was last sent whole: most clients that send a script send it again and again.
+    latest: Option<Digest>,
 }
 
 impl ScriptCache {
@@ -77,6 +79,15 @@ impl ScriptCache {
     /// Bytes of all texts.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// The digest of a text that a client sent whole. That of the one before is known; SHA-1 costs as much as a GET.
+    pub(super) fn digest_of(&mut self, text: &[u8]) -> Digest {
+        let known =
+            self.latest.filter(|latest| self.scripts.get(latest).is_some_and(|script| *script.body == *text));
+        let digest = known.unwrap_or_else(|| Digest::of(text));
+        self.latest = Some(digest);
+        digest
     }
 
     /// Whether a script is known.

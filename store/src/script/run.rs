@@ -240,7 +240,7 @@ impl Engine {
         let keys = count_keys(call.args, false)?;
         let digest = match call.target {
             Target::Digest(text) => Digest::parse(text).ok_or(Fault::NoScript)?,
-            Target::Body(text) | Target::Function(text) => Digest::of(text),
+            Target::Body(text) | Target::Function(text) => scripting.cache.digest_of(text),
         };
         match call.target {
             Target::Body(body) if !scripting.cache.contains(digest) => {

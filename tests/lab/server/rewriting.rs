@@ -2,10 +2,10 @@
 //!
 //! It follows `daemon/src/saver.rs`.
 
-use pbj_store::durable::{BaseForm, Log, LogFiles, LogState, Rewrite};
+use pbj_store::durable::{BaseForm, Health, Log, LogFiles, LogState, Rewrite};
 use pbj_store::rdb::{SnapshotHead, WalkId};
 
-use super::{Health, LogCut, Server};
+use super::{LogCut, Server};
 
 /// A rewrite of the log on its way.
 pub(super) enum Rewriting {

@@ -12,7 +12,7 @@ mod checks;
 mod link;
 mod node;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use fastrand::Rng;
 use pbj_store::resp::value::Value;
@@ -34,6 +34,8 @@ struct Climate {
     kills: u32,
     restarts: u32,
     promotions: u32,
+    /// Promotions that the next one does not hear of.
+    unheard: u32,
     handovers: u32,
     /// Longest way of a message, in milliseconds.
     delay_max_ms: u64,
@@ -49,12 +51,14 @@ impl Climate {
         let (cuts, half_open) = (sometimes(70, 25), sometimes(50, 10));
         let (kills, restarts) = (sometimes(50, 10), sometimes(40, 10));
         let (promotions, handovers) = (sometimes(70, 12), sometimes(40, 8));
+        let unheard = sometimes(50, 6);
         Self {
             cuts,
             half_open,
             kills,
             restarts,
             promotions,
+            unheard,
             handovers,
             delay_max_ms: [1, 40, 2_000][rng.usize(..3)],
             pause_max_ms: [20, 400, 3_000][rng.usize(..3)],
@@ -68,6 +72,8 @@ impl Climate {
 pub struct FleetTally {
     /// Times that the role went to another server.
     pub promotions: u64,
+    /// Those of a replica that had not heard of the promotion before.
+    pub unheard: u64,
     /// Writes that replicas confirmed and that a promotion could have lost.
     pub promises: u64,
     /// Comparisons of two servers at the same offset.
@@ -81,6 +87,7 @@ pub struct FleetTally {
 impl std::ops::AddAssign for FleetTally {
     fn add_assign(&mut self, other: Self) {
         self.promotions += other.promotions;
+        self.unheard += other.unheard;
         self.promises += other.promises;
         self.comparisons += other.comparisons;
         self.partial_syncs += other.partial_syncs;
@@ -90,11 +97,11 @@ impl std::ops::AddAssign for FleetTally {
 
 impl std::fmt::Display for FleetTally {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { promotions, promises, comparisons, partial_syncs, full_syncs } = self;
+        let Self { promotions, unheard, promises, comparisons, partial_syncs, full_syncs } = self;
         write!(
             out,
-            "{promotions} promotions, {promises} confirmed writes, {comparisons} comparisons, {partial_syncs} partial \
-             and {full_syncs} full syncs"
+            "{promotions} promotions, {unheard} of them after an unheard one, {promises} confirmed writes, {comparisons} \
+             comparisons, {partial_syncs} partial and {full_syncs} full syncs"
         )
     }
 }
@@ -114,8 +121,10 @@ pub struct Fleet {
     promises: Vec<Promise>,
     /// How far each node has ever been in a history.
     reached: HashMap<(usize, String), u64>,
-    /// The highest token that was given out.
-    token: i64,
+    /// The highest tokens that were given out, of deliveries and of locks.
+    tokens: [i64; 2],
+    /// Ids of all jobs.
+    ids: HashSet<Vec<u8>>,
     unique: u64,
     /// What happened.
     pub tally: FleetTally,
@@ -141,7 +150,8 @@ impl Fleet {
             settled_at: 0,
             promises: Vec::new(),
             reached: HashMap::new(),
-            token: 0,
+            tokens: [0; 2],
+            ids: HashSet::new(),
             unique: 0,
             tally: FleetTally::default(),
         };
@@ -169,6 +179,7 @@ impl Fleet {
             climate.restarts,
             climate.promotions,
             climate.handovers,
+            climate.unheard,
             300,
         ];
         let mut edge = 0;
@@ -183,7 +194,8 @@ impl Fleet {
             Some(3) => self.end_a_node(false),
             Some(4) => self.promote(),
             Some(5) => self.hand_over(),
-            Some(6) => {
+            Some(6) => self.promote_unheard(),
+            Some(7) => {
                 let most = if self.rng.u8(..15) == 0 { 70_000 } else { self.climate.pause_max_ms };
                 let ms = self.rng.u64(..=most);
                 self.pass_ms(ms);
@@ -259,7 +271,10 @@ impl Fleet {
                 &format!("set:{key}"),
             ]),
             8 => self.ask_master(&["PUBLISH", "news", &unique]),
-            9 => self.ask_master(&["JOB.PUSH", "q", "t", &unique]),
+            9 => {
+                self.push();
+                Value::Null
+            }
             10 | 11 => {
                 self.fetch();
                 Value::Null
@@ -271,14 +286,41 @@ impl Fleet {
         };
     }
 
-    /// A worker takes a job; its token is higher than every one before.
+    /// What the master gives out once only: the reply leaves when the log has it, so that no kill takes it back.
+    fn ask_for_number(&mut self, words: &[&str]) -> Value {
+        let reply = self.ask_master(words);
+        let (master, now) = (self.master, self.clock.now());
+        self.nodes[master].write(now);
+        reply
+    }
+
+    /// A job is pushed; no other job ever had its id.
+    fn push(&mut self) {
+        let reply = self.ask_for_number(&["JOB.PUSH", "q", "t", &self.unique.to_string()]);
+        if let Value::Bulk(id) = &reply {
+            assert!(self.ids.insert(id.clone()), "two jobs have the id {}", shown(&reply));
+        }
+    }
+
+    /// A worker takes a job.
     fn fetch(&mut self) {
-        let reply = self.ask_master(&["JOB.FETCH", "worker", "QUEUES", "q"]);
-        let Some(token) = reply.items().and_then(|jobs| jobs.first()?.field("token")?.integer()) else {
-            return;
-        };
-        assert!(token > self.token, "token {token} comes after {}", self.token);
-        self.token = token;
+        let reply = self.ask_for_number(&["JOB.FETCH", "worker", "QUEUES", "q"]);
+        let token = reply.items().and_then(|jobs| jobs.first()?.field("token")?.integer());
+        self.rises(0, token);
+    }
+
+    /// Somebody takes a lock that nobody else wants.
+    fn take_lock(&mut self) {
+        let reply = self.ask_for_number(&["LOCK.TAKE", &format!("lock:{}", self.unique), "owner", "1s"]);
+        self.rises(1, reply.integer());
+    }
+
+    /// A token is higher than every one before.
+    fn rises(&mut self, which: usize, token: Option<i64>) {
+        let Some(token) = token else { return };
+        let before = self.tokens[which];
+        assert!(token > before, "token {token} comes after {before}");
+        self.tokens[which] = token;
     }
 
     // ---- faults
@@ -330,6 +372,39 @@ impl Fleet {
         self.role_went_to(chosen, kept);
         for other in (0..NODES).filter(|&other| other != chosen) {
             self.ask(other, &["REPLICAOF", &node::name(chosen), "1"]);
+        }
+        self.pass_ms(5);
+    }
+
+    /// A replica becomes the master, and, before anybody else hears of it, another replica does.
+    fn promote_unheard(&mut self) {
+        let before = self.master;
+        let Some(first) = self.candidate() else { return };
+        let Some(second) = (0..NODES).find(|&number| number != before && number != first) else { return };
+        self.note(&format!("node {first} is to be the master, and node {second} does not hear of it"));
+        let kept = self.promises_of(first);
+        self.ask(first, &["REPLICAOF", "NO", "ONE"]);
+        self.role_went_to(first, kept);
+        for _ in 0..self.rng.u32(1..30) {
+            self.unique += 1;
+            match self.rng.u32(..3) {
+                0 => self.push(),
+                1 => self.fetch(),
+                _ => self.take_lock(),
+            }
+        }
+        let ms = self.rng.u64(1..=50);
+        self.pass_ms(ms);
+        // Nobody takes over who has half a dataset.
+        if self.nodes[second].place().is_some() {
+            let kept = self.promises_of(second);
+            self.ask(second, &["REPLICAOF", "NO", "ONE"]);
+            self.role_went_to(second, kept);
+            self.tally.unheard += 1;
+        }
+        let master = self.master;
+        for other in (0..NODES).filter(|&other| other != master) {
+            self.ask(other, &["REPLICAOF", &node::name(master), "1"]);
         }
         self.pass_ms(5);
     }

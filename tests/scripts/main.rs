@@ -1,5 +1,8 @@
-//! Scripts in the laboratory: what of them outlives the process, and that jobs are theirs too.
+//! Scripts: in an engine alone ([`engine`]), and in the laboratory: what of them outlives the process, and that jobs
+//! are theirs too.
 #![expect(clippy::unwrap_used, reason = "a test ends when something is missing")]
+
+mod engine;
 
 use pbj_store::resp::value::Value;
 use pbj_tests::lab::{Client, Clock, FaultyDisk, Replica, Server, ServerOptions};

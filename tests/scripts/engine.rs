@@ -1,21 +1,12 @@
 //! Scripts as the engine runs them: their effects, their bounds, and who may do what while they run.
-#![expect(clippy::unwrap_used, reason = "a test ends when something is missing")]
 
 use std::cell::RefCell;
 
-use pbj_store::config::Config;
-use pbj_store::engine::{ClientId, Engine, EngineOptions, Facts, Host, NoHost, Peer, Requests};
-use pbj_store::resp::reply::write_command;
-use pbj_store::resp::request::{Batch, Parser, RequestLimits};
-use pbj_store::time::Now;
-
-const NOW: Now = Now { wall_us: 1_798_761_600_000_000, mono_ms: 5_000_000 };
+use pbj_store::engine::{ClientId, Engine, Host, NoHost, Peer, Requests};
+use pbj_tests::lab::alone::{Alone, BusyHost, NOW, executed};
 
 /// An engine with one client.
-struct World {
-    engine: Engine,
-    client: ClientId,
-}
+struct World(Alone);
 
 impl World {
     fn new() -> Self {
@@ -23,27 +14,17 @@ impl World {
     }
 
     fn with(host: Box<dyn Host>, directives: &[(&str, &str)]) -> Self {
-        let mut config = Config::default();
-        for (name, value) in directives {
-            config.set(name, &[value]).unwrap();
-        }
-        let options = EngineOptions { config, seed: 7, extension: None, host, now: NOW };
-        let mut engine = Engine::new(options);
-        engine.set_feed_wanted(true);
-        #[cfg(debug_assertions)]
-        engine.check_effects_from_now_on();
-        let client = engine.connect(NOW, Peer::default());
-        Self { engine, client }
+        Self(Alone::with(host, directives))
     }
 
     /// The reply to a request, lines apart by blanks.
     fn call(&mut self, words: &[&str]) -> String {
-        self.call_as(self.client, words)
+        self.call_as(self.0.client, words)
     }
 
     fn call_as(&mut self, client: ClientId, words: &[&str]) -> String {
         run(words, |requests, out| {
-            self.engine.execute(NOW, client, requests, out);
+            self.0.engine.execute(NOW, client, requests, out);
         })
     }
 
@@ -53,7 +34,7 @@ impl World {
 
     /// The frames since the last call.
     fn frames(&mut self) -> String {
-        readable(&self.engine.fetch_frames(Vec::new()))
+        readable(&self.0.engine.fetch_frames(Vec::new()))
     }
 }
 
@@ -64,51 +45,11 @@ fn readable(bytes: &[u8]) -> String {
 /// Has a request executed, and returns the reply.
 fn run(words: &[&str], execute: impl FnOnce(&Requests<'_>, &mut Vec<u8>)) -> String {
     let words: Vec<&[u8]> = words.iter().map(|word| word.as_bytes()).collect();
-    let (mut bytes, mut out) = (Vec::new(), Vec::new());
-    write_command(&mut bytes, &words);
-    let (mut parser, mut batch) = (Parser::default(), Batch::default());
-    let limits = RequestLimits { bulk_max: 1 << 30, authenticated: true };
-    parser.parse(&bytes, limits, &mut batch).unwrap();
-    execute(&Requests::new(&batch, &bytes), &mut out);
-    readable(&out)
-}
-
-/// What a busy host does at each sign of life of a script.
-type Visit = Box<dyn FnMut(&mut Engine, u32) + Send>;
-
-/// A host that looks after others while a script runs.
-struct BusyHost {
-    visit: Visit,
-    visits: u32,
-}
-
-impl Host for BusyHost {
-    fn stopwatch_ns(&self) -> u64 {
-        0
-    }
-
-    fn memory_used(&self) -> usize {
-        0
-    }
-
-    fn facts(&self) -> Facts {
-        NoHost.facts()
-    }
-
-    fn release_memory(&self) {}
-
-    fn fill_secret(&self, secret: &mut [u8]) {
-        NoHost.fill_secret(secret);
-    }
-
-    fn script_goes_on(&mut self, engine: &mut Engine) {
-        self.visits += 1;
-        (self.visit)(engine, self.visits);
-    }
+    readable(&executed(&words, execute))
 }
 
 fn busy(visit: impl FnMut(&mut Engine, u32) + Send + 'static) -> World {
-    World::with(Box::new(BusyHost { visit: Box::new(visit), visits: 0 }), &[])
+    World::with(BusyHost::new(visit), &[])
 }
 
 fn ask_while_busy(engine: &mut Engine, client: ClientId, words: &[&str]) -> String {
@@ -171,7 +112,7 @@ fn scripts_sent_whole_are_forgotten_and_scripts_called_by_digest_are_not() {
     let info = world.call(&["INFO", "memory"]);
     assert!(info.contains("number_of_cached_scripts:501 "), "{info}");
     assert_eq!(world.call(&["EVALSHA", "e0e1f9fabfc9d4800c877a703b823ac0578ff8db", "0"]), ":1");
-    assert_eq!(world.engine.lasting_scripts().collect::<Vec<_>>(), [b"return 1"]);
+    assert_eq!(world.0.engine.lasting_scripts().collect::<Vec<_>>(), [b"return 1"]);
 }
 
 #[test]
@@ -188,10 +129,10 @@ fn set_repl_leaves_effects_out() {
 #[test]
 fn what_a_script_pushes_reaches_those_who_wait() {
     let mut world = World::new();
-    let waiter = world.engine.connect(NOW, Peer::default());
+    let waiter = world.0.engine.connect(NOW, Peer::default());
     assert_eq!(world.call_as(waiter, &["BLPOP", "queue", "0"]), "");
     assert_eq!(world.eval("return redis.call('lpush','queue','x') + redis.call('llen','queue')"), ":2");
-    let outputs = format!("{:?}", world.engine.take_outputs());
+    let outputs = format!("{:?}", world.0.engine.take_outputs());
     assert!(outputs.contains("Reply"), "{outputs}");
     assert_eq!(world.call(&["EXISTS", "queue"]), ":0");
 }
@@ -287,7 +228,7 @@ fn time_bombs_are_ended() {
             }
             assert!(visits < 10_000, "it does not end");
         });
-        world.engine.connect(NOW, Peer::default());
+        world.0.engine.connect(NOW, Peer::default());
         let reply = world.eval(script);
         assert!(reply.starts_with("-ERR Script killed by user with SCRIPT KILL..."), "{script}: {reply}");
         assert_eq!(world.call(&["PING"]), "+PONG");
@@ -322,7 +263,7 @@ fn while_a_script_runs_sessions_can_change_and_data_cannot_be_seen() {
             SEEN.with_borrow_mut(|seen| seen.push(reply));
         }
     });
-    world.engine.connect(NOW, Peer::default());
+    world.0.engine.connect(NOW, Peer::default());
     let killed = world.eval("while true do end");
     assert!(killed.starts_with("-ERR Script killed"), "{killed}");
     let busy = "-BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.";
@@ -356,7 +297,7 @@ fn a_script_that_has_written_cannot_be_ended() {
             assert!(reply.starts_with("-UNKILLABLE "), "{reply}");
         }
     });
-    world.engine.connect(NOW, Peer::default());
+    world.0.engine.connect(NOW, Peer::default());
     assert_eq!(world.eval("redis.call('set','x',1) for i = 1, 100000 do end return 7"), ":7");
     assert!(!world.frames().is_empty());
     assert_eq!(world.call(&["SCRIPT", "KILL"]), "-NOTBUSY No scripts in execution right now.");
