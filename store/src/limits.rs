@@ -87,7 +87,7 @@ pub const MASTER_LINE_MAX: usize = 1024;
 pub const MASTER_UNIT_MAX: usize = 1 << 30;
 /// Keys and buckets that one step of a walk over the keyspace looks at, before others get their turn.
 pub const WALK_VISITS_PER_PIECE: usize = 768;
-/// Elements of a value from which on such a walk writes it in several steps, unless it changes meanwhile.
+/// Elements of a value from which on such a walk writes it in several steps, unless it changes meanwhile and stays.
 pub const HUGE_ELEMENTS: usize = 4096;
 /// Bytes of a text from which on it is written so, and not compressed.
 pub const HUGE_TEXT: usize = 1 << 20;

@@ -292,8 +292,16 @@ const HUGE: [(&str, &str, &[&str]); 5] = [
 ];
 
 /// Changes that take a whole value elsewhere.
-const MOVES: [&str; 6] =
-    ["DEL {key}", "RENAME {key} elsewhere", "MOVE {key} 3", "SWAPDB 0 1", "FLUSHALL", "SET {key} short"];
+const MOVES: [&str; 8] = [
+    "DEL {key}",
+    "RENAME {key} elsewhere",
+    "MOVE {key} 3",
+    "SWAPDB 0 1",
+    "FLUSHALL",
+    "SET {key} short",
+    "COPY small:1 {key} REPLACE",
+    "PEXPIREAT {key} 1",
+];
 
 impl World {
     /// A value of each type that is written in several steps, and one whose fields have dates.
@@ -348,6 +356,53 @@ fn huge_values_are_written_in_steps() {
     let mut loaded = World::load(&snapshot, instant);
     assert_eq!(loaded.engine.digest(), digest);
     assert_eq!(loaded.dates(), dates);
+}
+
+/// A value of very many elements that is removed or replaced goes along with the walk, whether it was begun or not: no
+/// step writes all of it, and nobody who removes it waits. When it is written it is not kept any longer.
+#[test]
+fn huge_values_that_are_removed_are_written_in_steps() {
+    let removals = [
+        "DEL {key}",
+        "UNLINK {key}",
+        "SET {key} short",
+        "COPY small:1 {key} REPLACE",
+        "RENAME small:1 {key}",
+        "PEXPIREAT {key} 1",
+        // Emptied, after one was replaced by a value that is not of the instant.
+        "SET {key} short|FLUSHDB",
+    ];
+    for (seed, removal) in removals.into_iter().enumerate() {
+        for pieces_before in [0, 4, 12] {
+            let mut world = World::new(seed as u64);
+            world.fill_with_huge_values();
+            let (digest, dates, instant) = (world.engine.digest(), world.dates(), world.now);
+            let id = if pieces_before == 4 { world.begin_commands() } else { world.begin() };
+            let (mut snapshot, mut pieces, mut is_last) = (Vec::new(), 0, false);
+            while !is_last {
+                if pieces == pieces_before {
+                    for key in ["s", "h", "z", "l", "t", "dated"] {
+                        world.say("SET small:1 1");
+                        for request in removal.replace("{key}", key).split('|') {
+                            world.say(request);
+                        }
+                        // A new value at the key is none of the walk's business.
+                        world.say(&format!("DEL {key}"));
+                        world.say(&format!("SADD {key} new"));
+                    }
+                    assert!(world.engine.walk_bytes_waiting() > 10_000, "{removal}: they are kept");
+                }
+                let piece = world.engine.walk_on(id, VISITS).unwrap();
+                assert!(piece.bytes.len() < 200_000, "{removal}: a step of {} bytes", piece.bytes.len());
+                snapshot.extend_from_slice(&piece.bytes);
+                (pieces, is_last) = (pieces + 1, piece.is_last);
+            }
+            assert_eq!(world.engine.walk_bytes_waiting(), 0);
+            let mut loaded = World::load(&snapshot, instant);
+            assert_eq!(loaded.engine.digest(), digest, "{removal} after {pieces_before} pieces");
+            assert_eq!(loaded.dates(), dates, "{removal} after {pieces_before} pieces");
+        }
+    }
 }
 
 /// Whoever changes them, at any moment: before the walk comes to them, while they are being written, and afterwards.

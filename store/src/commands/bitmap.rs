@@ -229,7 +229,7 @@ fn bitop(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     if len == 0 {
         drop(texts);
         if txn.exists(target) {
-            txn.take(target);
+            txn.discard(target);
             txn.changed(target, EventClass::Generic, "del");
         }
         reply.integer(0);

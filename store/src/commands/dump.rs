@@ -126,7 +126,7 @@ fn restore(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run 
             Fault::other("Bad data format")
         }
     })?;
-    let replaced = options.replace && txn.take(key).is_some();
+    let replaced = options.replace && txn.discard(key);
     if date.is_some_and(|date| date <= txn.now().wall_ms()) && txn.origin() == Origin::Client {
         if replaced {
             txn.changed(key, EventClass::Generic, "del");

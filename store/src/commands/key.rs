@@ -77,7 +77,7 @@ fn pieces(view: View<'_>) -> usize {
 fn delete(txn: &mut Txn<'_>, key: &[u8]) -> bool {
     let found = txn.exists(key);
     if found {
-        txn.take(key);
+        txn.discard(key);
         txn.changed(key, EventClass::Generic, "del");
     }
     found
@@ -257,7 +257,7 @@ fn move_key(txn: &mut Txn<'_>, from: &[u8], to: &[u8]) {
     let expiry = txn.expires_at(from).flatten().map_or(Expiry::Never, Expiry::At);
     let Some(entry) = txn.take(from) else { return };
     // What had the name is gone, and the key is new there.
-    txn.take(to);
+    txn.discard(to);
     txn.put_value(to, entry.into_value(), expiry);
     txn.changed(from, EventClass::Generic, "rename_from");
     txn.signal(to);
@@ -346,7 +346,7 @@ fn copy(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
         reply.integer(0);
         return Ok(Outcome::Done);
     }
-    there.take(to);
+    there.discard(to);
     there.put_value(to, value, expiry);
     there.changed(to, EventClass::Generic, "copy_to");
     reply.integer(1);

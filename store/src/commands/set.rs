@@ -297,7 +297,7 @@ fn store_combined(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>, 
         txn.put_value(target, Value::Set(result), Expiry::Never);
         txn.changed(target, EventClass::Set, how.event());
     } else if txn.exists(target) {
-        txn.take(target);
+        txn.discard(target);
         txn.changed(target, EventClass::Generic, "del");
     }
     reply.count(len);

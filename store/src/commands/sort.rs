@@ -271,7 +271,7 @@ fn run(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>, may_store: 
     };
     if output.is_empty() {
         if txn.exists(target) {
-            txn.take(target);
+            txn.discard(target);
             txn.changed(target, EventClass::Generic, "del");
         }
     } else {

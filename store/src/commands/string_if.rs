@@ -51,7 +51,7 @@ fn delex(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
 }
 
 fn remove(txn: &mut Txn<'_>, key: &[u8]) -> bool {
-    let removed = txn.take(key).is_some();
+    let removed = txn.discard(key);
     if removed {
         txn.changed(key, EventClass::Generic, "del");
         txn.effect(&[b"DEL", key]);

@@ -254,7 +254,7 @@ pub(super) fn store(
         txn.put_value(target, Value::Zset(result), Expiry::Never);
         txn.changed(target, EventClass::Zset, event);
     } else if txn.exists(target) {
-        txn.take(target);
+        txn.discard(target);
         txn.changed(target, EventClass::Generic, "del");
     }
     reply.count(len);

@@ -94,7 +94,7 @@ impl Engine {
             let mut txn = self.txn(db);
             let mut effect: Vec<&[u8]> = vec![b"DEL"];
             for key in &migrated.arrived {
-                if txn.take(key).is_some() {
+                if txn.discard(key) {
                     txn.changed(key, EventClass::Generic, "del");
                     effect.push(key);
                 }

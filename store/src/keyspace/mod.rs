@@ -170,7 +170,7 @@ impl Database {
     /// Sets a key to a text; says whether it was there.
     #[inline]
     pub(crate) fn set_text(&mut self, hash: u64, key: &[u8], text: &[u8], mark: Mark) -> bool {
-        self.before_change(hash);
+        self.before_replacement(hash, key);
         let Some(mut found) = self.table.find_mut(hash, key) else {
             self.insert_new(hash, Entry::text(key, text, mark.date.applied_to(None)), mark.access);
             return false;
@@ -187,7 +187,7 @@ impl Database {
 
     /// Sets a key to a value; says whether it was there.
     pub(crate) fn set_value(&mut self, hash: u64, key: &[u8], value: Value, mark: Mark) -> bool {
-        self.before_change(hash);
+        self.before_replacement(hash, key);
         let Some(mut found) = self.table.find_mut(hash, key) else {
             self.insert_new(hash, Entry::new(key, value, mark.date.applied_to(None)), mark.access);
             return false;
@@ -222,6 +222,12 @@ impl Database {
     pub(crate) fn occupied(&mut self, hash: u64, key: &[u8]) -> Option<Occupied<'_, Entry>> {
         self.before_change(hash);
         self.table.find_mut(hash, key)
+    }
+
+    /// Takes a key out whose value nobody wants any more, but maybe a walk; says whether it was there.
+    pub(crate) fn discard(&mut self, hash: u64, key: &[u8]) -> bool {
+        self.before_replacement(hash, key);
+        self.remove(hash, key).is_some()
     }
 
     /// Takes a key out.

@@ -6,16 +6,20 @@
 //! written exactly once, and nothing else is.
 //!
 //! A value of very many elements is written in parts: the walk goes on behind it only when it is whole, and images wait
-//! as long. If it changes in between, what is left of it is written at once, before the change.
+//! as long. If it changes in between, what is left of it is written at once, before the change. If it is removed or
+//! replaced, the walk keeps it, and whoever does so waits for nothing.
 //!
 //! A hash, not a key, is what is noted: should two keys share one, both images are taken at once.
 //! Not here: the order of databases, and where the bytes go (`rdb/walk.rs`).
 
 use std::collections::{BTreeSet, VecDeque};
 
-use super::{Database, Entry, EntryRef, Keyspace};
+use super::{Database, Entry, EntryRef, Keyspace, Value, unfile};
 use crate::rdb::{Progress, Records, is_huge};
-use crate::table::{Keyed, Table};
+use crate::table::{Item, Keyed, Table};
+
+/// Elements of a removed value that are looked at, to say how many bytes it takes.
+const FOOTPRINT_SAMPLES: usize = 5;
 
 /// How far a walk has come in a database.
 pub(crate) struct Walked {
@@ -31,6 +35,8 @@ pub(crate) struct Walked {
     huge: VecDeque<Huge>,
     /// What was left of the huge value that was begun, when it was about to change.
     rest: Option<Records>,
+    /// Huge values that were removed from their keys and are written now: what is left is to free them.
+    written: Vec<Entry>,
 }
 
 /// A huge value that is being written, or will be next.
@@ -39,6 +45,8 @@ struct Huge {
     key: Box<[u8]>,
     /// How far it is written; nothing if it was not begun.
     progress: Option<Progress>,
+    /// The value, if it was removed from its key, and the bytes that it takes, about.
+    removed: Option<(Entry, usize)>,
 }
 
 impl Walked {
@@ -54,7 +62,7 @@ impl Walked {
 
     /// Writes at once what is left of huge values at a hash.
     fn finish_huge(&mut self, table: &Table<Entry>, hash: u64) {
-        while let Some(at) = self.huge.iter().position(|huge| huge.hash == hash) {
+        while let Some(at) = self.huge.iter().position(|huge| huge.hash == hash && huge.removed.is_none()) {
             let Some(huge) = self.huge.remove(at) else { return };
             let Some(entry) = table.find(hash, &huge.key) else { return };
             match huge.progress {
@@ -68,6 +76,41 @@ impl Walked {
             }
         }
     }
+
+    /// Whether a value is huge and was not written yet. If so it is among those that are written next.
+    fn wants(&mut self, table: &Table<Entry>, hash: u64, key: &[u8]) -> bool {
+        if !table.find(hash, key).is_some_and(|entry| is_huge(entry.view())) {
+            return false;
+        }
+        if self.position.is_none_or(|position| hash < position) {
+            return self.huge.iter().any(|huge| huge.is_at(hash, key));
+        }
+        let is_wanted = self.noted.insert(hash);
+        if is_wanted {
+            table.with_hash(hash, |entry| {
+                if entry.key() != key {
+                    self.images.entry(entry);
+                }
+            });
+            self.huge.push_back(Huge { hash, key: key.into(), progress: None, removed: None });
+        }
+        is_wanted
+    }
+
+    /// Keeps a value that was removed from its key.
+    fn keep(&mut self, hash: u64, key: &[u8], entry: Entry) {
+        if let Some(huge) = self.huge.iter_mut().find(|huge| huge.is_at(hash, key)) {
+            let bytes = entry.view().footprint(FOOTPRINT_SAMPLES);
+            huge.removed = Some((entry, bytes));
+        }
+    }
+}
+
+impl Huge {
+    /// Whether it is at a key still.
+    fn is_at(&self, hash: u64, key: &[u8]) -> bool {
+        self.removed.is_none() && self.hash == hash && *self.key == *key
+    }
 }
 
 impl Database {
@@ -77,6 +120,32 @@ impl Database {
         if let Some(walked) = &mut self.walked {
             walked.before_change(&self.table, hash);
         }
+    }
+
+    /// The value of a key is about to be removed or replaced: a walk that is under way keeps what is there.
+    #[inline]
+    pub(super) fn before_replacement(&mut self, hash: u64, key: &[u8]) {
+        if self.walked.is_some() {
+            self.give_to_walk(hash, key);
+        }
+    }
+
+    /// Gives the walk what is there. In its place a number stays, with the same date.
+    #[inline(never)]
+    fn give_to_walk(&mut self, hash: u64, key: &[u8]) {
+        let Some(walked) = &mut self.walked else { return };
+        if walked.wants(&self.table, hash, key)
+            && let Some(mut found) = self.table.find_mut(hash, key)
+        {
+            unfile(&mut self.field_dates, found.view(), hash);
+            let look = found.view();
+            let (date, access) = (look.expires_at(), look.access());
+            let stand_in = Entry::new(key, Value::Integer(0), date);
+            let entry = found.update(|entry| std::mem::replace(entry, stand_in));
+            found.view().set_access(access);
+            walked.keep(hash, key, entry);
+        }
+        self.before_change(hash);
     }
 
     /// The number that a walk knows this database by.
@@ -93,14 +162,17 @@ impl Database {
             return Some(true);
         }
         let huge = walked.huge.front_mut()?;
-        let entry = table.find(huge.hash, &huge.key);
+        let entry = match &huge.removed {
+            Some((entry, _)) => Some(entry.view()),
+            None => table.find(huge.hash, &huge.key),
+        };
         huge.progress = entry.and_then(|entry| {
             let progress = huge.progress.or_else(|| records.begin_huge(entry))?;
             records.go_on(entry, progress, elements)
         });
         let is_last = huge.progress.is_none();
-        if is_last {
-            walked.huge.pop_front();
+        if is_last && let Some(huge) = walked.huge.pop_front() {
+            walked.written.extend(huge.removed.map(|(entry, _)| entry));
         }
         Some(is_last)
     }
@@ -119,7 +191,7 @@ impl Database {
                 return;
             }
             if is_huge(entry.view()) {
-                walked.huge.push_back(Huge { hash, key: entry.key().into(), progress: None });
+                walked.huge.push_back(Huge { hash, key: entry.key().into(), progress: None, removed: None });
             } else {
                 visit(entry);
             }
@@ -147,6 +219,7 @@ impl Keyspace {
                     images: images.like(),
                     huge: VecDeque::new(),
                     rest: None,
+                    written: Vec::new(),
                 }));
             }
         }
@@ -169,11 +242,20 @@ impl Keyspace {
         }
     }
 
-    /// Bytes of images that wait to be taken.
+    /// Takes the huge values that were removed and are written: freeing them takes time.
+    pub(crate) fn take_written(&mut self) -> Vec<Entry> {
+        let all = self.databases.iter_mut().chain(&mut self.leaving);
+        let walked = all.filter_map(|database| database.walked.as_mut());
+        walked.flat_map(|walked| std::mem::take(&mut walked.written)).collect()
+    }
+
+    /// Bytes of images that wait to be taken, and of values that were removed and wait to be written.
     pub(crate) fn image_bytes(&self) -> usize {
         let all = self.databases.iter().chain(&self.leaving);
-        let bytes =
-            |walked: &Walked| walked.images.pending() + walked.rest.as_ref().map_or(0, Records::pending);
+        let bytes = |walked: &Walked| {
+            let removed: usize = walked.huge.iter().filter_map(|huge| Some(huge.removed.as_ref()?.1)).sum();
+            walked.images.pending() + walked.rest.as_ref().map_or(0, Records::pending) + removed
+        };
         all.filter_map(|database| database.walked.as_deref()).map(bytes).sum()
     }
 

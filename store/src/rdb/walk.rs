@@ -1,8 +1,9 @@
 //! A snapshot of one instant, written in pieces while clients are served.
 //!
 //! Law: what is written is the data as it was when the walk began, each key once; what changed before the walk came to
-//! it is written as it was (see `keyspace/walk.rs`). One step is bounded by keys, elements and bytes; only a huge
-//! value that changes before the walk is over it is written in one go. There is one walk at a time.
+//! it is written as it was (see `keyspace/walk.rs`). One step is bounded by keys, elements and bytes; only a stream, and a
+//! huge value that changes, but is not removed, before the walk is over it, are written in one go. There is one walk at
+//! a time.
 //!
 //! How to use it, each call under the lock of the engine, with the world let in between:
 //! 1. [`Engine::begin_walk`] fixes the instant; the stream of effects goes on from the offset of that moment.
@@ -15,7 +16,7 @@
 use super::save::SnapshotHead;
 use super::writer::Writer;
 use crate::engine::Engine;
-use crate::keyspace::Database;
+use crate::keyspace::{Database, Entry};
 use crate::limits::WALK_PIECE_BYTES;
 
 /// Elements of a huge value that are written before the bounds of a step are looked at again.
@@ -53,6 +54,8 @@ pub struct WalkPiece {
     pub is_last: bool,
     /// What was emptied during the walk. It is freed with the piece, which should be dropped without the lock.
     _emptied: Vec<Database>,
+    /// Huge values that were removed during the walk, and are written. They are freed likewise.
+    _removed: Vec<Entry>,
 }
 
 impl Walk {
@@ -136,13 +139,15 @@ impl Engine {
         if !walk.write_some(self, visits_max) {
             let (bytes, keys) = (walk.writer.take(), walk.keys_done - before);
             self.walk = Some(walk);
-            return Some(WalkPiece { bytes, keys, is_last: false, _emptied: Vec::new() });
+            let (_emptied, _removed) = (Vec::new(), self.data.keyspace.take_written());
+            return Some(WalkPiece { bytes, keys, is_last: false, _emptied, _removed });
         }
         // Those that had to wait for the end of a huge value.
         walk.take_images(self);
         let (bytes, keys) = (walk.writer.finish(), walk.keys_done - before);
         self.walk_has_ended();
-        Some(WalkPiece { bytes, keys, is_last: true, _emptied: self.data.keyspace.end_walk() })
+        let (_removed, _emptied) = (self.data.keyspace.take_written(), self.data.keyspace.end_walk());
+        Some(WalkPiece { bytes, keys, is_last: true, _emptied, _removed })
     }
 
     /// Gives a walk up; says whether it was under way.

@@ -136,7 +136,7 @@ impl Txn<'_> {
         self.data.touched.touch(self.db, key);
         self.event(key, EventClass::Expired, "hexpired");
         if is_empty {
-            self.take(key);
+            self.discard(key);
             self.event(key, EventClass::Generic, "del");
         }
     }

@@ -105,7 +105,7 @@ impl Txn<'_> {
 
     /// Lets a key disappear because of its date.
     pub(super) fn expire(&mut self, key: &[u8]) {
-        self.take(key);
+        self.discard(key);
         self.data.counters.expired += 1;
         if key.starts_with(self.data.reserved) {
             self.data.expired_reserved.push((self.db, key.into()));
@@ -124,7 +124,7 @@ impl Txn<'_> {
 
     /// Lets a key disappear to make room.
     pub(crate) fn evict(&mut self, key: &[u8]) {
-        if self.take(key).is_none() {
+        if !self.discard(key) {
             return;
         }
         self.data.counters.evicted += 1;
@@ -144,6 +144,12 @@ impl Txn<'_> {
     pub(crate) fn take(&mut self, key: &[u8]) -> Option<Entry> {
         let hash = self.hash_for_write(key);
         self.data.keyspace.db_mut(self.db).remove(hash, key)
+    }
+
+    /// Takes a key out whose value nobody wants any more; says whether it was there.
+    pub(crate) fn discard(&mut self, key: &[u8]) -> bool {
+        let hash = self.hash_for_write(key);
+        self.data.keyspace.db_mut(self.db).discard(hash, key)
     }
 
     /// Sets a key to a text, over whatever was there; says whether the key is new.
@@ -353,7 +359,7 @@ impl Txn<'_> {
             Some(ViewMut::Text | ViewMut::Stream(_)) | None => false,
         };
         if empty {
-            self.take(key);
+            self.discard(key);
             self.event(key, EventClass::Generic, "del");
         }
     }
@@ -429,7 +435,7 @@ impl Txn<'_> {
 
     /// Removes a key, and states it; says whether it was there.
     pub fn remove(&mut self, key: &[u8]) -> bool {
-        let removed = self.take(key).is_some();
+        let removed = self.discard(key);
         if removed {
             self.changed(key, EventClass::Generic, "del");
             self.effect(&[b"DEL", key]);
