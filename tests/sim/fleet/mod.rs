@@ -190,8 +190,10 @@ impl Fleet {
         match what {
             Some(0) => self.cut_a_link(false),
             Some(1) => self.cut_a_link(true),
-            Some(2) => self.end_a_node(true),
-            Some(3) => self.end_a_node(false),
+            Some(2 | 3) => {
+                let number = self.rng.usize(..NODES);
+                self.end_a_node(number, what == Some(2));
+            }
             Some(4) => self.promote(),
             Some(5) => self.hand_over(),
             Some(6) => self.promote_unheard(),
@@ -247,7 +249,7 @@ impl Fleet {
     fn act(&mut self) {
         self.unique += 1;
         let (unique, key) = (self.unique.to_string(), self.rng.u32(..12).to_string());
-        match self.rng.u32(..14) {
+        match self.rng.u32(..15) {
             0 => self.ask_master(&["SET", &format!("text:{key}"), &unique]),
             1 => self.ask_master(&[
                 "SET",
@@ -277,6 +279,10 @@ impl Fleet {
             }
             10 | 11 => {
                 self.fetch();
+                Value::Null
+            }
+            12 => {
+                self.wait_while_a_replica_comes_back();
                 Value::Null
             }
             _ => {
@@ -342,8 +348,7 @@ impl Fleet {
     }
 
     /// A process ends, in order or not, and comes back.
-    fn end_a_node(&mut self, kill: bool) {
-        let number = self.rng.usize(..NODES);
+    fn end_a_node(&mut self, number: usize, kill: bool) {
         self.note(&format!("node {number} {}", if kill { "is killed" } else { "ends in order" }));
         let served: Vec<usize> = (0..NODES).filter(|&other| self.is_linked_to(other, number)).collect();
         for other in served {
@@ -360,6 +365,20 @@ impl Fleet {
         self.nodes[number].start(self.clock.now(), self.rng.u64(..), follows, self.climate.backlog);
         if number == self.master {
             self.master_came_back(before);
+        }
+    }
+
+    /// A client waits for replicas; one that has confirmed ends meanwhile, and confirms again on another connection while
+    /// the master may still hold the first one.
+    fn wait_while_a_replica_comes_back(&mut self) {
+        self.write_and_wait();
+        if self.climate.kills > 0 {
+            let ms = self.rng.u64(..=self.climate.delay_max_ms * 2);
+            self.pass_ms(ms);
+            let number = (self.master + self.rng.usize(1..NODES)) % NODES;
+            let kill = self.rng.bool();
+            self.end_a_node(number, kill);
+            self.pass_ms(1_500);
         }
     }
 
