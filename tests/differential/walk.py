@@ -148,8 +148,17 @@ class Session:
 
     def digest(self, at, when=""):
         a, b = self.call("DEBUG", "DIGEST")
+        if a != b:
+            a, b = self.digest_without_the_expired()
         if a != b and not self.only_sorted_differ():
             raise Difference(f"  DEBUG DIGEST{when}\n{self.explain()}", at)
+
+    def digest_without_the_expired(self):
+        """A key past its date is gone when somebody comes by, and RANDOMKEY comes by where chance has it; SCAN comes by at all."""
+        for db in range(3):
+            self.call("SELECT", db)
+            self.call("SCAN", "0", "COUNT", "1000000")
+        return self.call("DEBUG", "DIGEST")
 
     def differing(self):
         """Database and name of the keys whose values or dates differ; the databases are selected on the way."""
