@@ -368,8 +368,8 @@ impl Fleet {
         }
     }
 
-    /// A client waits for replicas; one that has confirmed ends meanwhile, and confirms again on another connection while
-    /// the master may still hold the first one.
+    /// A client waits for replicas; one that has confirmed ends meanwhile, and confirms again on another connection
+    /// while the master may still hold the first one.
     fn wait_while_a_replica_comes_back(&mut self) {
         self.write_and_wait();
         if self.climate.kills > 0 {
