@@ -4,7 +4,7 @@
 //! millisecond, and know in between how much later it is: somebody who sets the clock is noticed a millisecond late.
 
 use std::cell::Cell;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use nix::time::{ClockId, clock_gettime};
 use pbj_store::time::Now;
@@ -85,7 +85,7 @@ impl Clock {
 fn calendar_us() -> u64 {
     #[expect(clippy::disallowed_methods, reason = "this is the clock")]
     let now = SystemTime::now();
-    now.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since: Duration| since.as_micros() as u64)
+    now.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_micros() as u64)
 }
 
 #[cfg(test)]

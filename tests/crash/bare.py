@@ -6,27 +6,21 @@ journal is given up, and the waiter finds nothing to wait for. So `power` counts
 this campaign shows that a sync which had ended by then is never lost.
 """
 
+import contextlib
 import os
 import threading
 import time
 
-from power import Volume, possible
+from power import volumes
 
 WRITERS = 4
 RECORD = 64
 
 
 def play(run):
-    for kind in ("ext4", "xfs"):
-        reason = possible(kind)
-        if reason:
-            run.say(f"bare, {kind}: left out, it {reason}")
-            continue
-        volume = Volume(run.folder("bare-" + kind), kind)
-        try:
+    with contextlib.closing(volumes(run, "bare")) as found:
+        for volume, kind in found:
             campaign(run, volume, kind)
-        finally:
-            volume.close()
 
 
 def campaign(run, volume, kind):

@@ -4,6 +4,7 @@ Needs root, loop devices and mkfs of the file system. The cut is the ioctl EXT4_
 same number) without a flush of its log.
 """
 
+import contextlib
 import fcntl
 import os
 import shutil
@@ -68,18 +69,26 @@ def possible(kind):
     return None
 
 
-def play(run):
+def volumes(run, name):
+    """A volume of each kind that can be played here, and the kind; what is left out is said."""
     for kind in ("ext4", "xfs"):
         reason = possible(kind)
         if reason:
-            run.say(f"power, {kind}: left out, it {reason}")
+            run.say(f"{name}, {kind}: left out, it {reason}")
             continue
-        volume = Volume(run.folder("power-" + kind), kind)
+        volume = Volume(run.folder(f"{name}-{kind}"), kind)
         try:
-            for policy in ("always", "everysec"):
-                campaign(run, volume, kind, policy)
+            yield volume, kind
         finally:
             volume.close()
+
+
+def play(run):
+    # Closed at once, also when a campaign fails.
+    with contextlib.closing(volumes(run, "power")) as found:
+        for volume, kind in found:
+            for policy in ("always", "everysec"):
+                campaign(run, volume, kind, policy)
 
 
 def campaign(run, volume, kind, policy):
