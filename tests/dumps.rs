@@ -1,43 +1,26 @@
 //! DUMP and RESTORE as a client sees them, what they leave in the log, and payloads that somebody has damaged.
 #![expect(clippy::unwrap_used, reason = "a test ends when something is missing")]
 
-use pbj_store::config::Config;
-use pbj_store::engine::{ClientId, Engine, EngineOptions, NoHost, Peer, Requests};
+use pbj_store::engine::{NoHost, Peer};
 use pbj_store::resp::reply::write_command;
-use pbj_store::resp::request::{Batch, Parser, RequestLimits};
 use pbj_store::time::Now;
+use pbj_tests::lab::alone::{Alone, NOW, executed};
 
-const NOW: Now = Now { wall_us: 1_798_761_600_000_000, mono_ms: 5_000_000 };
 const NOW_MS: u64 = NOW.wall_us / 1000;
 
-/// An engine with one client; what it says it did is repeated on a second one and compared, in debug builds.
-struct World {
-    engine: Engine,
-    client: ClientId,
-}
+/// An engine with one client.
+struct World(Alone);
 
 impl World {
     fn new() -> Self {
-        let mut config = Config::default();
-        config.set("enable-debug-command", &["yes"]).unwrap();
-        let host = Box::new(NoHost);
-        let mut engine = Engine::new(EngineOptions { config, seed: 7, extension: None, host, now: NOW });
-        engine.set_feed_wanted(true);
-        #[cfg(debug_assertions)]
-        engine.check_effects_from_now_on();
-        let client = engine.connect(NOW, Peer::default());
-        Self { engine, client }
+        Self(Alone::with(Box::new(NoHost), &[("enable-debug-command", "yes")]))
     }
 
     /// The reply to a request.
     fn call(&mut self, words: &[&[u8]]) -> Vec<u8> {
-        let (mut bytes, mut out) = (Vec::new(), Vec::new());
-        write_command(&mut bytes, words);
-        let (mut parser, mut batch) = (Parser::default(), Batch::default());
-        let limits = RequestLimits { bulk_max: 1 << 30, authenticated: true };
-        parser.parse(&bytes, limits, &mut batch).unwrap();
-        self.engine.execute(NOW, self.client, &Requests::new(&batch, &bytes), &mut out);
-        out
+        executed(words, |requests, out| {
+            self.0.engine.execute(NOW, self.0.client, requests, out);
+        })
     }
 
     /// The reply to a request of words without blanks.
@@ -54,7 +37,7 @@ impl World {
 
     /// The frames since the last call.
     fn frames(&mut self) -> Vec<u8> {
-        self.engine.fetch_frames(Vec::new())
+        self.0.engine.fetch_frames(Vec::new())
     }
 }
 
@@ -133,12 +116,12 @@ fn a_restored_key_wakes_who_waits_for_it() {
     let mut world = World::new();
     world.say("RPUSH l a b");
     let payload = world.dump("l");
-    let waiter = world.engine.connect(NOW, Peer::default());
-    let asked = std::mem::replace(&mut world.client, waiter);
+    let waiter = world.0.engine.connect(NOW, Peer::default());
+    let asked = std::mem::replace(&mut world.0.client, waiter);
     assert_eq!(world.say("BLPOP other 0"), "");
-    world.client = asked;
+    world.0.client = asked;
     world.call(&[b"RESTORE", b"other", b"0", &payload]);
-    let woken = format!("{:?}", world.engine.take_outputs());
+    let woken = format!("{:?}", world.0.engine.take_outputs());
     assert!(woken.contains("other") || woken.contains("111, 116, 104, 101, 114"), "{woken}");
     assert_eq!(world.say("LLEN other"), ":1");
 }
@@ -289,6 +272,6 @@ fn dates_of_fields_come_along() {
         assert_eq!(world.say(&format!("HPEXPIRETIME {key} FIELDS 3 a b c")), dates, "{key}");
     }
     world.say("SET probe 1");
-    world.engine.tick(Now { wall_us: (later + 1) * 1000, mono_ms: NOW.mono_ms + 5001 });
+    world.0.engine.tick(Now { wall_us: (later + 1) * 1000, mono_ms: NOW.mono_ms + 5001 });
     assert_eq!(world.say("HLEN again"), ":2", "and they are obeyed");
 }
