@@ -213,9 +213,10 @@ fn what_rewrites_replace_stays_as_long_as_it_is_wanted() {
     let daemon = Daemon::start_on(folder.path(), &keeping);
     assert_eq!(files_of_log(&folder), all);
     say(&mut daemon.connect(), "CONFIG SET aof-disable-auto-gc no").unwrap();
-    let count = || fs::read_dir(folder.path().join("appendonlydir")).unwrap().count();
-    within(10, "only base, increment and manifest are there", 3, count);
-    assert_eq!(files_of_log(&folder), ["3.base.rdb b", "3.incr.aof i"]);
+    // The manifest forgets what was removed when it is gone.
+    let left = vec!["3.base.rdb b".to_owned(), "3.incr.aof i".to_owned()];
+    within(10, "only base and increment are named", left, || files_of_log(&folder));
+    assert_eq!(fs::read_dir(folder.path().join("appendonlydir")).unwrap().count(), 3);
 }
 
 /// A rewrite while the log is off makes a base, and no increment that nothing would be written to.
