@@ -3,6 +3,7 @@
 //! Law: an actor knows what it was told in replies that reached it, and nothing else.
 
 use fastrand::Rng;
+use pbj_store::limits::HUGE_ELEMENTS;
 use pbj_store::resp::value::Value;
 
 /// A request: its words. `EXEC a b | c d` stands for a whole transaction.
@@ -300,7 +301,7 @@ fn lock(rng: &mut Rng, name: &str, held: &mut Vec<(String, String)>, past: &[(St
 
 fn keys(rng: &mut Rng, prefix: &str, sight: &Sight) -> Words {
     let member = rng.u8(..6);
-    words(&match rng.u8(..16) {
+    words(&match rng.u8(..17) {
         0..=2 => format!("EXEC INCR {prefix}:a | INCR {prefix}:b"),
         3 => format!("GET {prefix}:a"),
         4 => format!("SET {prefix}:t{} v{}", member % 2, sight.unique),
@@ -317,8 +318,18 @@ fn keys(rng: &mut Rng, prefix: &str, sight: &Sight) -> Words {
             ["HLEN", "ZCARD", "SCARD"][usize::from(member % 3)],
             ["h", "z", "s"][usize::from(member % 3)]
         ),
+        15 => huge_set(rng, prefix),
         _ => format!("EXEC SET {prefix}:t0 v{} | INCR {prefix}:a | INCR {prefix}:b", sight.unique),
     })
+}
+
+/// A set comes or goes that a snapshot writes in steps.
+fn huge_set(rng: &mut Rng, prefix: &str) -> String {
+    if rng.u8(..4) > 0 {
+        return format!("DEL {prefix}:s");
+    }
+    let members: String = (0..=HUGE_ELEMENTS).map(|member| format!(" m{member}")).collect();
+    format!("SADD {prefix}:s{members}")
 }
 
 fn fields(rng: &mut Rng, key: &str, sight: &Sight) -> Words {

@@ -53,8 +53,14 @@ pub(super) fn reply(
             same(reply.integer(), Some(i64::from(new)))
         }
         "SADD" => {
-            let new = model.fields.entry(key).or_default().insert(words[2].clone(), String::new()).is_none();
-            same(reply.integer(), Some(i64::from(new)))
+            let members = model.fields.entry(key).or_default();
+            let before = members.len();
+            members.extend(words[2..].iter().map(|member| (member.clone(), String::new())));
+            same(reply.integer(), Some((members.len() - before) as i64))
+        }
+        "DEL" => {
+            let was_there = model.fields.remove(&key).is_some_and(|members| !members.is_empty());
+            same(reply.integer(), Some(i64::from(was_there)))
         }
         "HDEL" | "ZREM" | "SREM" => {
             let fields = model.fields.entry(key).or_default();

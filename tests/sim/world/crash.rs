@@ -79,6 +79,10 @@ impl World {
         let (loaded, cut) = &self.server.loaded;
         assert_eq!(*loaded, self.replica.digest(), "what was loaded is not what the log says (cut: {cut:?})");
         self.base = self.history.len() as u64;
+        // One that was made ready and that the manifest does not name was never there: its name comes again.
+        let named = self.manifest().unwrap_or_default();
+        self.increments
+            .retain(|(known, _)| named.increments().any(|file| in_log_folder(&file.name) == *known));
         // An empty increment may have been made ready for another instant than this one.
         let newest = self.server.increment().to_owned();
         if self.disk.content(&newest).is_some_and(|content| content.is_empty()) {
@@ -132,14 +136,18 @@ impl World {
         }
     }
 
+    /// Which files the log has, as far as the disk knows.
+    fn manifest(&self) -> Option<Manifest> {
+        let content = self.disk.content(&in_log_folder("appendonly.aof.manifest"))?;
+        Some(Manifest::parse(&content).expect("a manifest is replaced as a whole"))
+    }
+
     /// What the files come to that the manifest names: what the base stands for, and the increments behind it.
     fn surviving_log(&self) -> Vec<u8> {
-        let manifest = self.disk.content(&format!("{LOG_FOLDER}/appendonly.aof.manifest"));
-        let Some(manifest) = manifest else { return Vec::new() };
-        let manifest = Manifest::parse(&manifest).expect("a manifest is replaced as a whole");
+        let Some(manifest) = self.manifest() else { return Vec::new() };
         let mut log: Option<Vec<u8>> = None;
         for file in manifest.increments() {
-            let name = format!("{LOG_FOLDER}/{}", file.name);
+            let name = in_log_folder(&file.name);
             let content = self.disk.content(&name).expect("what the manifest names is there");
             let known = self.increments.iter().rev().find(|(known, _)| *known == name);
             let Some((_, begins)) = known else {
@@ -207,6 +215,11 @@ impl World {
             }
         }
     }
+}
+
+/// The path of a file of the log.
+fn in_log_folder(name: &str) -> String {
+    format!("{LOG_FOLDER}/{name}")
 }
 
 /// What is left of a file of the log without its seals; the last one may be torn.
