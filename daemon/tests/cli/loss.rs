@@ -29,11 +29,11 @@ fn a_job_outlives_a_killed_daemon() {
     let mut daemon = Daemon::start();
     let _worker = daemon.worker(&[]);
     let script = "echo x >> runs; while [ ! -e gate ]; do sleep 0.01; done; echo finished";
-    let id = daemon.push(&["--lease", "500ms"], script);
+    let id = daemon.push(&["--lease", "4s"], script);
     until("it runs", || daemon.path("runs").exists());
     daemon.kill();
     until("the worker knows", || daemon.worker_log().contains("trying again until it answers"));
-    std::thread::sleep(std::time::Duration::from_millis(700)); // Longer than the lease: that is the point.
+    std::thread::sleep(std::time::Duration::from_millis(4500)); // Longer than the lease: that is the point.
     daemon.restart();
     until("the worker is back", || daemon.worker_log().contains("again"));
     std::fs::write(daemon.path("gate"), "").unwrap();
@@ -86,7 +86,8 @@ fn a_worker_that_slept_through_its_lease_lets_go() {
 fn a_lease_is_kept_for_as_long_as_a_job_takes() {
     let daemon = Daemon::start();
     let _worker = daemon.worker(&["--concurrency", "2"]);
-    let id = daemon.push(&["--lease", "300ms"], "echo x >> runs; sleep 1.5");
+    // Long enough for a renewal to come in time on a machine that stands still for seconds.
+    let id = daemon.push(&["--lease", "6s"], "echo x >> runs; sleep 7");
     let job = daemon.wait_for_state(&id, "done");
     assert_eq!((&job["attempt"], &job["lost"]), (&json!(1), &json!(0)));
     assert_eq!(lines_in(&daemon.path("runs")), 1);
