@@ -10,3 +10,4 @@ mod redis_rs;
 mod replica;
 mod signals;
 mod slow_reader;
+mod turns;
