@@ -135,7 +135,11 @@ impl Server {
         engine.set_feed_wanted(true);
         engine.resume(loaded_at.clone());
         engine.follow_configured();
-        engine.loaded(now);
+        if report.is_new {
+            engine.loaded(now);
+        } else {
+            engine.restarted(now);
+        }
         let mut server = Self {
             engine,
             loaded,
