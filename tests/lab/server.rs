@@ -245,7 +245,9 @@ impl Server {
 
     fn step(&mut self, step: &Step, answer: &mut Answer) -> Result<(), String> {
         match step {
-            Step::Stall(_) | Step::Log(_) | Step::Panic | Step::EndGivenUp => Ok(()),
+            Step::Stall(_) | Step::PauseBeforeWrites(_) | Step::Log(_) | Step::Panic | Step::EndGivenUp => {
+                Ok(())
+            }
             Step::Shutdown { .. } => {
                 answer.shutdown = true;
                 Ok(())
