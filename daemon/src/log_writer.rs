@@ -55,6 +55,8 @@ pub struct LogDoor {
     synced: AtomicU64,
     /// Somebody wants to know of the next sync.
     watched: AtomicBool,
+    /// Microseconds before each write, for tests of a slow disk.
+    write_pause_us: AtomicU64,
     always: AtomicBool,
     open: AtomicBool,
     /// It is other with the log than the engine was told.
@@ -155,6 +157,7 @@ impl LogDoor {
             safe: AtomicU64::new(u64::MAX),
             synced: AtomicU64::new(0),
             watched: AtomicBool::new(false),
+            write_pause_us: AtomicU64::new(0),
             always: AtomicBool::new(false),
             open: AtomicBool::new(false),
             news: AtomicBool::new(false),

@@ -14,6 +14,11 @@ use super::{LogDoor, LogFile, LogThreads, SYNC_QUICK_US, State};
 use crate::clock::Clock;
 
 impl LogDoor {
+    /// Lets each write begin so many microseconds later: DEBUG AOF-FLUSH-SLEEP.
+    pub fn pause_before_writes(&self, us: u64) {
+        self.write_pause_us.store(us, Ordering::Relaxed);
+    }
+
     /// Writes the whole queue.
     pub(super) fn write_once<'a>(
         &'a self,
@@ -24,6 +29,10 @@ impl LogDoor {
         let (end, epoch) = (state.pace.submitted(), state.epoch);
         let is_retry = state.health == Health::Stalled;
         drop(state);
+        let pause_us = self.write_pause_us.load(Ordering::Relaxed);
+        if pause_us > 0 {
+            std::thread::sleep(Duration::from_micros(pause_us));
+        }
         let before = file.log.size();
         let written = file.write(&mut frames, is_retry);
         let mut state = self.state.lock();
