@@ -10,8 +10,8 @@
 //!   above all) rely on it. The kernel reports arrivals in their order, and they are run in it. Those whom they wake
 //!   come next, in the order in which they were woken.
 //! - Frames go to the log after all who are ready had their turn, so that one write serves them all.
-//! - A loop can go on with a fresh thread, while the old one is busy with one task ([`hand_over`]). That task comes back
-//!   when its poll ends.
+//! - A loop can go on with a fresh thread, while the old one is busy with one task ([`hand_over`]). That task comes
+//!   back when its poll ends.
 //!
 //! Not here: tasks that others may run, I/O other than that of connections.
 

@@ -4,7 +4,8 @@
 //! [`disk`], sockets in [`listener`] and `stream.rs`, memory in [`allocator`].
 //!
 //! A tour: [`boot`] puts everything together; [`shared`] is what threads share; [`io_thread`] (`io_loop.rs`,
-//! `connection.rs`) serves clients; [`timer`] lets happen what is due; [`log_writer`] makes it last; [`supervise`] runs it all as a service.
+//! `connection.rs`) serves clients; [`timer`] lets happen what is due; [`log_writer`] makes it last; [`supervise`] runs
+//! it all as a service.
 
 pub mod alarm;
 pub mod allocator;

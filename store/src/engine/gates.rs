@@ -58,8 +58,8 @@ impl Engine {
         Ok(command)
     }
 
-    /// Whether [`Self::check`] lets every command through that only reads, from a session that is not special, and nothing
-    /// holds it back afterwards. Only commands that do more than change data can change that.
+    /// Whether [`Self::check`] lets every command through that only reads, from a session that is not special, and
+    /// nothing holds it back afterwards. Only commands that do more than change data can change that.
     pub(super) fn is_open_to_reads(&self) -> bool {
         let is_bounded = self.config.maxmemory() > 0;
         !is_bounded
