@@ -61,10 +61,12 @@ fn what_was_there_before_a_mistake_comes_back() {
     }
 }
 
-/// A queue with one job: the job, the counters, and the index of queues.
+/// A queue with one job behind a restart: the job, the counters, and what the restart says of numbers.
 fn keys_of_a_queue() -> u32 {
-    let daemon = Daemon::start();
+    let mut daemon = Daemon::start();
     daemon.says(&["push", "mail", "send", "hello"]);
+    daemon.end();
+    daemon.restart();
     daemon.says(&["cli", "dbsize"]).parse().unwrap()
 }
 
