@@ -42,6 +42,7 @@ mod thin;
 pub mod time;
 pub mod txn;
 mod types;
+mod waiting;
 
 pub use keyspace::digest::DatasetDigest;
 pub use types::Thresholds;

@@ -170,12 +170,15 @@ fn bitfield(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run
     let key = args.key()?;
     let operations = operations(txn, &mut args)?;
     let writes = operations.iter().filter(|operation| !matches!(operation.action, Action::Get));
-    let last_bit = writes.map(|operation| operation.offset + u64::from(operation.encoding.width) - 1).max();
-    let Some(last_bit) = last_bit else {
+    let bytes = writes.map(|operation| {
+        let last_bit = operation.offset + u64::from(operation.encoding.width) - 1;
+        (operation.offset / 8) as usize..(last_bit / 8) as usize + 1
+    });
+    let written: Vec<_> = bytes.collect();
+    let Some(end) = written.iter().map(|range| range.end).max() else {
         return read_all(txn, key, &operations, reply);
     };
-    let end = (last_bit / 8) as usize + 1;
-    let (grown, changes) = txn.edit_text(key, |text| {
+    let (grown, changes) = txn.edit_text(key, &written, |text| {
         let grown = text.len() < end;
         if grown {
             text.resize(end);

@@ -1,5 +1,7 @@
 //! Bitmaps: strings, bit by bit.
 
+use std::slice;
+
 use super::prelude::*;
 use crate::keyspace::Value;
 use crate::number::parse_i64;
@@ -37,7 +39,7 @@ fn setbit(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     let offset = bit_offset(txn, offset)?;
     let value = args.integer_in(0..=1, "bit is not an integer or out of range")? == 1;
     let end = (offset / 8) as usize + 1;
-    let (grown, old) = txn.edit_text(key, |text| {
+    let (grown, old) = txn.edit_text(key, slice::from_ref(&(end - 1..end)), |text| {
         let grown = text.len() < end;
         if grown {
             text.resize(end);

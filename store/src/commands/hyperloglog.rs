@@ -2,12 +2,18 @@
 //!
 //! A HyperLogLog is a string; see [`crate::types::hyperloglog`] for what is in it.
 
+use std::ops::Range;
+use std::slice;
+
 use super::prelude::*;
 use crate::keyspace::{Value, View};
 use crate::txn::{Expiry, Origin};
 use crate::types::hyperloglog::{self as hll, Corrupted, REGISTERS, Registers};
 
 pub(super) const ROWS: &[Command] = &[PFADD, PFCOUNT, PFMERGE, PFDEBUG, PFSELFTEST];
+
+/// Any byte may change: these strings are small.
+const ALL: &[Range<usize>] = slice::from_ref(&(0..usize::MAX));
 
 impl From<Corrupted> for Fault {
     fn from(_: Corrupted) -> Self {
@@ -68,7 +74,7 @@ fn pfadd(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     if is_new {
         txn.put_value(key, Value::Raw(hll::new()), Expiry::Never);
     }
-    let (changes, end) = txn.edit_text(key, |text| {
+    let (changes, end) = txn.edit_text(key, ALL, |text| {
         let mut changes = usize::from(is_new);
         for element in elements {
             match hll::add(text, element, sparse_max) {
@@ -136,7 +142,7 @@ fn count_one(txn: &mut Txn<'_>, key: &[u8], reply: &mut Reply<'_>) -> Run {
         return Ok(Outcome::Done);
     }
     let count = hll::count(text)?;
-    txn.edit_text(key, |text| hll::cache(text.bytes_mut(), count))?;
+    txn.edit_text(key, ALL, |text| hll::cache(text.bytes_mut(), count))?;
     txn.signal(key);
     txn.changed_more(1);
     reply.integer(count as i64);
@@ -169,8 +175,8 @@ fn pfmerge(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run 
     if !txn.exists(target) {
         txn.put_value(target, Value::Raw(hll::new()), Expiry::Never);
     }
-    let was_sparse = txn.edit_text(target, |text| hll::is_sparse(text.bytes()))?;
-    txn.edit_text(target, |text| {
+    let was_sparse = txn.edit_text(target, ALL, |text| hll::is_sparse(text.bytes()))?;
+    txn.edit_text(target, ALL, |text| {
         if dense && hll::is_sparse(text.bytes()) {
             hll::make_dense(text)?;
         }
@@ -205,7 +211,7 @@ fn pfdebug(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run 
         () if is_word(word, "GETREG") => {
             to_dense(txn, key, sparse)?;
             reply.array(REGISTERS);
-            txn.edit_text(key, |text| {
+            txn.edit_text(key, ALL, |text| {
                 (0..REGISTERS)
                     .for_each(|index| reply.integer(i64::from(hll::dense_register(text.bytes(), index))));
             })?;
@@ -226,7 +232,7 @@ fn pfdebug(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run 
 
 fn to_dense(txn: &mut Txn<'_>, key: &[u8], sparse: bool) -> Result<(), Fault> {
     if sparse {
-        txn.edit_text(key, hll::make_dense)??;
+        txn.edit_text(key, ALL, hll::make_dense)??;
         txn.signal(key);
         txn.changed_more(1);
     }

@@ -254,11 +254,9 @@ fn renamenx(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run
 }
 
 fn move_key(txn: &mut Txn<'_>, from: &[u8], to: &[u8]) {
-    let expiry = txn.expires_at(from).flatten().map_or(Expiry::Never, Expiry::At);
-    let Some(entry) = txn.take(from) else { return };
     // What had the name is gone, and the key is new there.
     txn.discard(to);
-    txn.put_value(to, entry.into_value(), expiry);
+    txn.move_value(from, txn.db(), to);
     txn.changed(from, EventClass::Generic, "rename_from");
     txn.signal(to);
     txn.event(to, EventClass::Generic, "rename_to");
@@ -292,18 +290,14 @@ fn move_to_db(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> R
     if target == txn.db() {
         return Err(Fault::SameObject);
     }
-    let expiry = txn.expires_at(key);
-    if expiry.is_none() || txn.in_db(target).exists(key) {
+    if txn.expires_at(key).is_none() || txn.in_db(target).exists(key) {
         reply.integer(0);
         return Ok(Outcome::Done);
     }
-    if let Some(entry) = txn.take(key) {
-        let expiry = expiry.flatten().map_or(Expiry::Never, Expiry::At);
-        txn.in_db(target).put_value(key, entry.into_value(), expiry);
-        txn.changed(key, EventClass::Generic, "move_from");
-        txn.in_db(target).signal(key);
-        txn.in_db(target).event(key, EventClass::Generic, "move_to");
-    }
+    txn.move_value(key, target, key);
+    txn.changed(key, EventClass::Generic, "move_from");
+    txn.in_db(target).signal(key);
+    txn.in_db(target).event(key, EventClass::Generic, "move_to");
     reply.integer(1);
     Ok(Outcome::Done)
 }

@@ -412,7 +412,7 @@ fn append(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
         }
         Some(old) => {
             check_length(txn, old, tail.len())?;
-            txn.edit_text(key, |text| {
+            txn.edit_text(key, &[], |text| {
                 text.extend(tail);
                 text.len()
             })?
@@ -464,7 +464,7 @@ fn setrange(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run
         return Ok(Outcome::Done);
     }
     check_length(txn, offset, part.len())?;
-    let len = txn.edit_text(key, |text| {
+    let len = txn.edit_text(key, std::slice::from_ref(&(offset..offset + part.len())), |text| {
         text.resize(text.len().max(offset + part.len()));
         text.bytes_mut()[offset..offset + part.len()].copy_from_slice(part);
         text.len()

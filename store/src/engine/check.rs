@@ -132,7 +132,7 @@ impl Engine {
         let mine = self.data.keyspace.db(db);
         if let Some(entry) = mine.find(mine.hash(key), key) {
             let value = Value::duplicate(entry.view(), &thresholds, hash_key);
-            txn.take(key);
+            txn.discard(key);
             put(&mut txn, value);
         }
         self.shadow = Some(shadow);

@@ -14,14 +14,12 @@ use std::marker::PhantomData;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use crate::hash::HashKey;
 use crate::limits::INLINE_TEXT_MAX;
 use crate::number::parse_i64;
 use crate::table::{Item, Keyed};
 use crate::thin::{Thin, size_class};
-use crate::types::Thresholds;
 use crate::types::hash::Hash;
-use crate::types::list::{End, List};
+use crate::types::list::List;
 use crate::types::set::Set;
 use crate::types::stream::Stream;
 use crate::types::text::Text;
@@ -82,38 +80,6 @@ pub(crate) enum ViewMut<'a> {
     Zset(&'a mut Zset),
     /// A stream.
     Stream(&'a mut Stream),
-}
-
-impl Value {
-    /// A copy of a value that shares nothing with it.
-    pub(crate) fn duplicate(view: View<'_>, limits: &Thresholds, key: HashKey) -> Self {
-        match view {
-            View::Inline(text) => Self::Inline(text.into()),
-            View::Integer(value) => Self::Integer(value),
-            View::Raw(text) => Self::Raw(text.clone()),
-            View::List(list) => {
-                let mut copy = List::new();
-                list.iter_from(0).for_each(|element| copy.push(End::Right, &element));
-                Self::List(Box::new(copy))
-            }
-            View::Set(set) => {
-                let mut copy = Set::new();
-                set.iter().for_each(|member| {
-                    copy.insert(&member, limits, key);
-                });
-                Self::Set(copy)
-            }
-            View::Hash(hash) => Self::Hash(hash.duplicate(limits, key)),
-            View::Zset(zset) => {
-                let mut copy = Zset::new();
-                zset.iter_from(0).for_each(|(member, score)| {
-                    copy.set(&member, score, limits, key);
-                });
-                Self::Zset(copy)
-            }
-            View::Stream(stream) => Self::Stream(Box::new(stream.clone())),
-        }
-    }
 }
 
 /// What the body of an entry is.
@@ -528,6 +494,11 @@ impl<'a> Keyed<'a> for EntryRef<'a> {
 }
 
 impl<'a> EntryMut<'a> {
+    /// The value, to look at it.
+    pub(crate) fn view(&self) -> View<'_> {
+        EntryRef(self.0, PhantomData).view()
+    }
+
     /// The value, to change it in place.
     pub(crate) fn into_view(self) -> ViewMut<'a> {
         let look = EntryRef(self.0, PhantomData);

@@ -3,12 +3,14 @@
 //! Law: plain storage. Nothing here decides, logs or notifies; [`crate::txn`] does, and is the only caller that writes.
 
 pub(crate) mod digest;
+mod duplicate;
 mod entry;
+mod huge;
 mod walk;
 
 use std::collections::BTreeSet;
 
-pub(crate) use entry::{Entry, EntryRef, Value, View, ViewMut};
+pub(crate) use entry::{Entry, EntryMut, EntryRef, Value, View, ViewMut};
 use walk::Walked;
 
 use crate::hash::HashKey;
@@ -155,7 +157,7 @@ impl Database {
 
     /// Adds a key that is known to be absent.
     fn insert_new(&mut self, hash: u64, mut entry: Entry, access: u32) {
-        self.before_change(hash);
+        self.before_marking(hash, crate::table::Item::view(&entry).key());
         if let ViewMut::Hash(value) = entry.look_mut().into_view() {
             self.field_dates.extend(value.refile().1.map(|date| (date, hash)));
         }
@@ -208,7 +210,7 @@ impl Database {
 
     /// Sets or clears the date of a key; says whether it is there.
     pub(crate) fn set_date(&mut self, hash: u64, key: &[u8], new: Option<u64>) -> bool {
-        self.before_change(hash);
+        self.before_marking(hash, key);
         let Some(mut found) = self.table.find_mut(hash, key) else { return false };
         let old = found.view().expires_at();
         if old != new {
@@ -220,7 +222,7 @@ impl Database {
 
     /// An entry, to be changed as a whole; its date must stay.
     pub(crate) fn occupied(&mut self, hash: u64, key: &[u8]) -> Option<Occupied<'_, Entry>> {
-        self.before_change(hash);
+        self.before_change(hash, key);
         self.table.find_mut(hash, key)
     }
 
@@ -230,9 +232,8 @@ impl Database {
         self.remove(hash, key).is_some()
     }
 
-    /// Takes a key out.
-    pub(crate) fn remove(&mut self, hash: u64, key: &[u8]) -> Option<Entry> {
-        self.before_change(hash);
+    /// Takes a key out of which a walk, if there is one, has what it needs.
+    fn remove(&mut self, hash: u64, key: &[u8]) -> Option<Entry> {
         let entry = self.table.remove(hash, key)?;
         unfile(&mut self.field_dates, crate::table::Item::view(&entry), hash);
         if let Some(date) = crate::table::Item::view(&entry).expires_at() {

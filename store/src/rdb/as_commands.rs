@@ -4,7 +4,7 @@
 //! value ends behind a whole command. A stream is one RESTORE: its groups and what their consumers hold have no shorter
 //! form.
 
-use super::encode_huge::Progress;
+use super::encode_huge::{self, Sink};
 use super::{Output, dump};
 use crate::keyspace::{EntryRef, View};
 use crate::number::{Digits, format_score};
@@ -13,8 +13,6 @@ use crate::table::Keyed;
 
 /// Elements of one command, as in Redis.
 const ELEMENTS_PER_COMMAND: usize = 64;
-/// Bytes of a text that are one step, see [`go_on`].
-const TEXT_PER_ELEMENT: usize = 512;
 
 /// Says which database the commands that follow belong to.
 pub(super) fn select(number: usize, out: &mut Output) {
@@ -23,136 +21,96 @@ pub(super) fn select(number: usize, out: &mut Output) {
 
 /// A key with its value and its date.
 pub(super) fn entry(entry: EntryRef<'_>, out: &mut Output) {
-    let mut left = Some(begin(entry.view()));
-    while let Some(progress) = left {
-        left = go_on(entry, progress, ELEMENTS_PER_COMMAND, out);
-    }
-}
-
-/// Where the parts of a value begin.
-pub(super) fn begin(view: View<'_>) -> Progress {
-    match view {
-        View::Inline(_) | View::Integer(_) | View::Raw(_) | View::Stream(_) => Progress::Text(0),
-        View::List(_) => Progress::List(0),
-        View::Set(_) => Progress::Set(0),
-        View::Hash(_) => Progress::Hash(0, None),
-        View::Zset(zset) => Progress::Zset(zset.len()),
-    }
-}
-
-/// Writes about so many elements, or a part of a text; behind the last ones the date of the key.
-pub(super) fn go_on(
-    entry: EntryRef<'_>,
-    progress: Progress,
-    elements: usize,
-    out: &mut Output,
-) -> Option<Progress> {
-    let left = value(entry, progress, elements, out);
-    if left.is_none()
-        && let Some(date) = entry.expires_at()
-    {
-        write_command(&mut out.bytes, &[b"PEXPIREAT", entry.key(), date.to_string().as_bytes()]);
-    }
-    left
-}
-
-fn value(entry: EntryRef<'_>, progress: Progress, elements: usize, out: &mut Output) -> Option<Progress> {
     let key = entry.key();
-    match (entry.view(), progress) {
-        (View::Inline(text), _) => write_command(&mut out.bytes, &[b"SET", key, text]),
-        (View::Integer(value), _) => {
+    match entry.view() {
+        View::Inline(text) => write_command(&mut out.bytes, &[b"SET", key, text]),
+        View::Integer(value) => {
             write_command(&mut out.bytes, &[b"SET", key, Digits::of(value).as_bytes()]);
         }
-        (View::Raw(text), Progress::Text(at)) => {
-            let end = at.saturating_add(elements.saturating_mul(TEXT_PER_ELEMENT)).min(text.len());
-            let verb: &[u8] = if at == 0 { b"SET" } else { b"APPEND" };
-            write_command(&mut out.bytes, &[verb, key, &text.bytes()[at..end]]);
-            return (end < text.len()).then_some(Progress::Text(end));
-        }
-        (View::List(list), Progress::List(at)) => {
-            let mut batch = Batch::new(b"RPUSH", key);
-            list.iter_from(at).take(elements).for_each(|element| batch.add(&[&element], out));
-            batch.end(out);
-            let end = at.saturating_add(elements);
-            return (end < list.len()).then_some(Progress::List(end));
-        }
-        (View::Set(set), Progress::Set(position)) => {
-            let mut batch = Batch::new(b"SADD", key);
-            let left = super::encode_huge::walk(position, elements, |position, seen| {
-                set.walk(position, |member| {
-                    batch.add(&[&member], out);
-                    *seen += 1;
-                })
-            });
-            batch.end(out);
-            return left.map(Progress::Set);
-        }
-        (View::Hash(hash), Progress::Hash(position, _)) => {
-            let (mut batch, mut dates) = (Batch::new(b"HSET", key), Vec::new());
-            let left = super::encode_huge::walk(position, elements, |position, seen| {
-                hash.walk(position, |(field, value, date)| {
-                    batch.add(&[&field, &value], out);
-                    dates.extend(date.map(|date| (field.to_vec(), date.to_string())));
-                    *seen += 1;
-                })
-            });
-            batch.end(out);
-            for (field, date) in dates {
-                let words: [&[u8]; 6] = [b"HPEXPIREAT", key, date.as_bytes(), b"FIELDS", b"1", &field];
-                write_command(&mut out.bytes, &words);
-            }
-            return left.map(|position| Progress::Hash(position, None));
-        }
-        (View::Zset(zset), Progress::Zset(left)) => {
-            let mut batch = Batch::new(b"ZADD", key);
-            if let Some(last) = left.checked_sub(1) {
-                let some = zset.iter_back_from(last).take(elements);
-                some.for_each(|(member, score)| batch.add(&[&format_score(score), &member], out));
-            }
-            batch.end(out);
-            let left = left.saturating_sub(elements);
-            return (left > 0).then_some(Progress::Zset(left));
-        }
-        (view @ View::Stream(_), _) => {
+        view @ View::Stream(_) => {
             let mut scratch = Output::default();
             scratch.compress = out.compress;
             let payload = dump(view, &mut scratch);
             write_command(&mut out.bytes, &[b"RESTORE", key, b"0", &payload]);
         }
-        // A value has one type as long as nobody changes it.
-        _ => {}
+        view => {
+            let mut batch = Batch::new(key, out);
+            encode_huge::all(view, &mut batch);
+            batch.end();
+        }
     }
-    None
+    date(key, entry.expires_at(), out);
 }
 
-/// A command that grows until it has elements enough.
-struct Batch<'a> {
-    verb: &'static [u8],
+/// The date of a key, behind all elements of its value.
+pub(super) fn date(key: &[u8], date: Option<u64>, out: &mut Output) {
+    if let Some(date) = date {
+        write_command(&mut out.bytes, &[b"PEXPIREAT", key, date.to_string().as_bytes()]);
+    }
+}
+
+/// Commands that add elements to one key.
+pub(super) struct Batch<'a> {
     key: &'a [u8],
+    out: &'a mut Output,
+    verb: &'static [u8],
     words: Vec<Vec<u8>>,
     elements: usize,
+    /// Fields with dates, which are said behind the fields.
+    dates: Vec<(Vec<u8>, u64)>,
 }
 
 impl<'a> Batch<'a> {
-    fn new(verb: &'static [u8], key: &'a [u8]) -> Self {
-        Self { verb, key, words: Vec::new(), elements: 0 }
+    pub(super) fn new(key: &'a [u8], out: &'a mut Output) -> Self {
+        Self { key, out, verb: b"", words: Vec::new(), elements: 0, dates: Vec::new() }
     }
 
-    fn add(&mut self, words: &[&[u8]], out: &mut Output) {
+    fn add(&mut self, verb: &'static [u8], words: &[&[u8]]) {
+        self.verb = verb;
         self.words.extend(words.iter().map(|word| word.to_vec()));
         self.elements += 1;
         if self.elements == ELEMENTS_PER_COMMAND {
-            self.end(out);
+            self.end();
         }
     }
 
-    fn end(&mut self, out: &mut Output) {
+    /// Writes what was added since the last command.
+    pub(super) fn end(&mut self) {
         if self.elements > 0 {
             let head = [self.verb, self.key];
             let words: Vec<&[u8]> = head.into_iter().chain(self.words.iter().map(|word| &**word)).collect();
-            write_command(&mut out.bytes, &words);
+            write_command(&mut self.out.bytes, &words);
             self.words.clear();
             self.elements = 0;
         }
+        for (field, date) in self.dates.drain(..) {
+            let date = date.to_string();
+            let words: [&[u8]; 6] = [b"HPEXPIREAT", self.key, date.as_bytes(), b"FIELDS", b"1", &field];
+            write_command(&mut self.out.bytes, &words);
+        }
+    }
+}
+
+impl Sink for Batch<'_> {
+    fn text(&mut self, at: usize, part: &[u8]) {
+        let verb: &[u8] = if at == 0 { b"SET" } else { b"APPEND" };
+        write_command(&mut self.out.bytes, &[verb, self.key, part]);
+    }
+
+    fn element(&mut self, element: &[u8]) {
+        self.add(b"RPUSH", &[element]);
+    }
+
+    fn member(&mut self, member: &[u8]) {
+        self.add(b"SADD", &[member]);
+    }
+
+    fn field(&mut self, field: &[u8], value: &[u8], date: Option<u64>) {
+        self.dates.extend(date.map(|date| (field.to_vec(), date)));
+        self.add(b"HSET", &[field, value]);
+    }
+
+    fn scored(&mut self, member: &[u8], score: f64) {
+        self.add(b"ZADD", &[&format_score(score), member]);
     }
 }

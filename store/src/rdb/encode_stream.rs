@@ -11,7 +11,7 @@
 
 use super::Output;
 use super::listpack::Builder;
-use crate::types::stream::{Entry, Group, Stream, StreamId};
+use crate::types::stream::{Entry, NodeRef, Stream, StreamId};
 
 /// The entry was deleted.
 pub(super) const DELETED: i64 = 1;
@@ -20,27 +20,111 @@ pub(super) const SAME_NAMES: i64 = 2;
 
 pub(super) fn write(stream: &Stream, out: &mut Output) {
     out.count(stream.nodes_len());
-    for node in stream.nodes() {
-        out.string(&node.master.to_bytes());
-        let mut listpack = Builder::new(&mut out.blob);
-        listpack.integer(node.live() as i64);
-        listpack.integer(0);
-        listpack.integer(node.fields() as i64);
-        node.names().for_each(|name| listpack.text(&name));
-        listpack.integer(0);
-        node.entries().for_each(|entry| write_entry(&mut listpack, node.master, entry));
-        listpack.finish();
-        out.finish_blob();
+    stream.nodes().for_each(|node| write_node(node, out));
+    let mut tail = Tail::default();
+    while tail.go_on(stream, usize::MAX, out) {}
+}
+
+/// Writes a node.
+pub(super) fn write_node(node: NodeRef<'_>, out: &mut Output) {
+    out.string(&node.master.to_bytes());
+    let mut listpack = Builder::new(&mut out.blob);
+    listpack.integer(node.live() as i64);
+    listpack.integer(0);
+    listpack.integer(node.fields() as i64);
+    node.names().for_each(|name| listpack.text(&name));
+    listpack.integer(0);
+    node.entries().for_each(|entry| write_entry(&mut listpack, node.master, entry));
+    listpack.finish();
+    out.finish_blob();
+}
+
+/// How far what follows the nodes is written.
+#[derive(Clone, Copy, Default)]
+pub(super) enum Tail {
+    /// Nothing of it.
+    #[default]
+    Head,
+    /// The group with this number is next.
+    Group(usize),
+    /// Pending entries of a group, from an ID on, if any is left.
+    Pending(usize, Option<StreamId>),
+    /// A consumer of a group is next.
+    Consumer(usize, usize),
+    /// What a consumer has not acknowledged, from an ID on, if any is left.
+    Unacknowledged(usize, usize, Option<StreamId>),
+}
+
+impl Tail {
+    /// Writes about so many pending entries, and what stands between them; says whether anything is left.
+    pub(super) fn go_on(&mut self, stream: &Stream, elements: usize, out: &mut Output) -> bool {
+        let mut left = elements;
+        while left > 0 {
+            let Some(next) = self.step(stream, &mut left, out) else { return false };
+            *self = next;
+            left = left.saturating_sub(1);
+        }
+        true
     }
-    out.length(stream.len());
-    write_id(stream.last, out);
-    write_id(stream.first, out);
-    write_id(stream.max_deleted, out);
-    out.length(stream.added);
-    out.count(stream.groups().len());
-    for (name, group) in stream.groups() {
-        out.string(name);
-        write_group(group, out);
+
+    fn step(self, stream: &Stream, left: &mut usize, out: &mut Output) -> Option<Self> {
+        let group = |at: usize| stream.groups().nth(at);
+        Some(match self {
+            Self::Head => {
+                out.length(stream.len());
+                write_id(stream.last, out);
+                write_id(stream.first, out);
+                write_id(stream.max_deleted, out);
+                out.length(stream.added);
+                out.count(stream.groups().len());
+                Self::Group(0)
+            }
+            Self::Group(at) => {
+                let (name, group) = group(at)?;
+                out.string(name);
+                write_id(group.last, out);
+                // What is not known is -1 there.
+                out.length(group.read.unwrap_or(u64::MAX));
+                out.count(group.pending_len());
+                Self::Pending(at, Some(StreamId::MIN))
+            }
+            Self::Pending(at, Some(from)) => {
+                let (_, group) = group(at)?;
+                let mut last = None;
+                for (id, pending) in group.pending_in(from..=StreamId::MAX).take(*left) {
+                    out.raw(&id.to_bytes());
+                    out.time(pending.delivered_ms);
+                    out.length(pending.deliveries);
+                    last = Some(id);
+                    *left -= 1;
+                }
+                Self::Pending(at, last.and_then(StreamId::next))
+            }
+            Self::Pending(at, None) => {
+                out.count(group(at)?.1.consumers_len());
+                Self::Consumer(at, 0)
+            }
+            Self::Consumer(at, nth) => {
+                let Some(consumer) = group(at)?.1.consumers().nth(nth) else {
+                    return Some(Self::Group(at + 1));
+                };
+                out.string(consumer.name());
+                out.time(consumer.seen_ms);
+                out.count(consumer.pending_len());
+                Self::Unacknowledged(at, nth, Some(StreamId::MIN))
+            }
+            Self::Unacknowledged(at, nth, Some(from)) => {
+                let consumer = group(at)?.1.consumers().nth(nth)?;
+                let mut last = None;
+                for id in consumer.pending_from(from).take(*left) {
+                    out.raw(&id.to_bytes());
+                    last = Some(id);
+                    *left -= 1;
+                }
+                Self::Unacknowledged(at, nth, last.and_then(StreamId::next))
+            }
+            Self::Unacknowledged(at, nth, None) => Self::Consumer(at, nth + 1),
+        })
     }
 }
 
@@ -65,23 +149,4 @@ fn write_entry(listpack: &mut Builder<'_>, master: StreamId, entry: Entry<'_>) {
         listpack.text(&value);
     }
     listpack.integer(if same_names { fields + 3 } else { 2 * fields + 4 });
-}
-
-fn write_group(group: &Group, out: &mut Output) {
-    write_id(group.last, out);
-    // What is not known is -1 there.
-    out.length(group.read.unwrap_or(u64::MAX));
-    out.count(group.pending_len());
-    for (id, pending) in group.pending_in(StreamId::MIN..=StreamId::MAX) {
-        out.raw(&id.to_bytes());
-        out.time(pending.delivered_ms);
-        out.length(pending.deliveries);
-    }
-    out.count(group.consumers_len());
-    for consumer in group.consumers() {
-        out.string(consumer.name());
-        out.time(consumer.seen_ms);
-        out.count(consumer.pending_len());
-        consumer.pending_ids().for_each(|id| out.raw(&id.to_bytes()));
-    }
 }

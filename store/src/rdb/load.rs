@@ -206,7 +206,7 @@ impl Engine {
             if !options.replace {
                 return false;
             }
-            txn.take(key);
+            txn.discard(key);
         }
         put(&mut txn, key, value, attributes);
         if options.stated {

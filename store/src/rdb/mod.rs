@@ -49,7 +49,7 @@ pub(crate) use crc64::crc64;
 pub(crate) use cursor::Cursor;
 pub(crate) use decode::{Loaded, Setup};
 pub(crate) use dump::{DUMP_FRAME, DumpFault, dump, open as open_dump, read as read_dump, seal};
-pub(crate) use encode_huge::{Progress, is_huge};
+pub(crate) use encode_huge::Parts;
 pub use fault::RdbFault;
 pub(crate) use library::{read_library, write_library};
 pub(crate) use load::state;
@@ -61,7 +61,7 @@ pub use save::SnapshotHead;
 pub(crate) use snapshot::empty_base;
 pub(crate) use walk::Walk;
 pub use walk::{WalkBusy, WalkId, WalkPiece};
-pub(crate) use writer::Records;
+pub(crate) use writer::{Records, Writer};
 
 /// The version that is written.
 pub(crate) const VERSION: u16 = 10;

@@ -1,9 +1,8 @@
 //! A snapshot of one instant, written in pieces while clients are served.
 //!
 //! Law: what is written is the data as it was when the walk began, each key once; what changed before the walk came to
-//! it is written as it was (see `keyspace/walk.rs`). One step is bounded by keys, elements and bytes; only a stream,
-//! and a huge value that changes, but is not removed, before the walk is over it, are written in one go. There is one
-//! walk at a time.
+//! it is written as it was (see `keyspace/walk.rs`). One step is bounded by keys, elements and bytes; only a
+//! stream that is written as a command is one piece. There is one walk at a time.
 //!
 //! How to use it, each call under the lock of the engine, with the world let in between:
 //! 1. [`Engine::begin_walk`] fixes the instant; the stream of effects goes on from the offset of that moment.
@@ -73,39 +72,77 @@ impl Walk {
 
     /// Writes keys until enough is written; says whether none is left.
     fn write_some(&mut self, engine: &mut Engine, visits_max: usize) -> bool {
-        let mut visits = 0;
+        let keyspace = &mut engine.data.keyspace;
+        let mut visits = Visits { done: 0, max: visits_max };
+        // The value of which a part was written last may be in another database now.
+        if self.within_value
+            && !keyspace.with_huge(true).is_none_or(|there| self.write_huge(there, &mut visits))
+        {
+            return false;
+        }
         while let Some(&(number, keys, dated)) = self.ahead.last() {
-            if self.begun {
-                self.writer.select(number);
-            } else {
+            if !self.begun {
                 self.writer.database(number, keys, dated);
                 self.begun = true;
             }
-            let Some(database) = engine.data.keyspace.walked(number) else { return true };
-            let (writer, keys_done) = (&mut self.writer, &mut self.keys_done);
-            loop {
-                if visits >= visits_max || writer.pending() >= WALK_PIECE_BYTES {
-                    return false;
-                }
-                if let Some(is_whole) = database.walk_huge(writer.records_mut(), ELEMENTS_PER_PART) {
-                    self.within_value = !is_whole;
-                    *keys_done += u64::from(is_whole);
-                    visits += ELEMENTS_PER_PART;
-                    continue;
-                }
-                let seen = database.walk_bucket(|entry| {
-                    writer.entry(entry);
-                    *keys_done += 1;
-                });
-                match seen {
-                    Some(seen) => visits += seen,
-                    None => break,
-                }
+            let Some(database) = keyspace.walked(number) else { return true };
+            if !self.write_database(database, number, &mut visits) {
+                return false;
             }
             self.ahead.pop();
             self.begun = false;
         }
+        // Those that were moved to databases that the walk had passed.
+        while let Some(database) = keyspace.with_huge(false) {
+            if !self.write_huge(database, &mut visits) {
+                return false;
+            }
+        }
         true
+    }
+
+    /// Writes keys of a database until enough is written; says whether none is left.
+    fn write_database(&mut self, database: &mut Database, number: usize, visits: &mut Visits) -> bool {
+        loop {
+            if !self.write_huge(database, visits) || visits.are_enough(&self.writer) {
+                return false;
+            }
+            self.writer.select(number);
+            let (writer, keys_done) = (&mut self.writer, &mut self.keys_done);
+            let seen = database.walk_bucket(|entry| {
+                writer.entry(entry);
+                *keys_done += 1;
+            });
+            match seen {
+                Some(seen) => visits.done += seen,
+                None => return true,
+            }
+        }
+    }
+
+    /// Writes huge values that are in a database until enough is written; says whether none is left.
+    fn write_huge(&mut self, database: &mut Database, visits: &mut Visits) -> bool {
+        loop {
+            if visits.are_enough(&self.writer) {
+                return false;
+            }
+            let Some(is_whole) = database.walk_huge(&mut self.writer, ELEMENTS_PER_PART) else { return true };
+            self.within_value = !is_whole;
+            self.keys_done += u64::from(is_whole);
+            visits.done += ELEMENTS_PER_PART;
+        }
+    }
+}
+
+/// What was looked at for a piece.
+struct Visits {
+    done: usize,
+    max: usize,
+}
+
+impl Visits {
+    fn are_enough(&self, writer: &Writer) -> bool {
+        self.done >= self.max || writer.pending() >= WALK_PIECE_BYTES
     }
 }
 

@@ -3,15 +3,17 @@
 //! Law: the writer keeps nothing but what was not taken yet, and knows nothing of where keys come from: whoever walks a
 //! keyspace while it changes hands over one key after the other, and takes bytes in between.
 
+use super::encode_huge::{self, InSnapshot, Parts};
 use super::library::write_library;
 use super::snapshot::{MAGIC, SCRIPT_FIELD, opcodes};
-use super::{Output, Progress, VERSION, as_commands, encode, encode_huge};
+use super::{Output, VERSION, as_commands, encode};
 use crate::durable::stamp;
-use crate::keyspace::EntryRef;
+use crate::keyspace::{EntryMut, EntryRef, View};
 use crate::rdb::crc64::Crc64;
 use crate::resp::reply::write_command;
 use crate::table::Keyed;
 use crate::txn::Access;
+use crate::waiting::Waiting;
 
 /// What is written about the use of keys, for eviction after a load.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,27 +79,39 @@ impl Records {
         encode::value(view, &mut self.output);
     }
 
-    /// A key with its date, and the beginning of its value, which is huge.
-    pub(crate) fn begin_huge(&mut self, entry: EntryRef<'_>) -> Option<Progress> {
-        let view = entry.view();
-        if self.commands {
-            return Some(as_commands::begin(view));
-        }
-        self.head(entry, encode_huge::type_of(view));
-        encode_huge::begin(view, &mut self.output)
+    /// Whether a value is to be written in parts. A stream as a command is one.
+    pub(crate) fn divides(&self, view: View<'_>) -> bool {
+        !(self.commands && matches!(view, View::Stream(_))) && encode_huge::is_huge(view)
     }
 
-    /// A part of a huge value, of about so many elements; nothing if that was the last one.
-    pub(crate) fn go_on(
-        &mut self,
-        entry: EntryRef<'_>,
-        progress: Progress,
-        elements: usize,
-    ) -> Option<Progress> {
-        if self.commands {
-            return as_commands::go_on(entry, progress, elements, &mut self.output);
+    /// A key with its date, and the beginning of its value, which is huge.
+    pub(crate) fn begin_huge(&mut self, entry: EntryRef<'_>, waiting: &Waiting) -> Parts {
+        if !self.commands {
+            let view = entry.view();
+            self.head(entry, encode_huge::type_of(view));
+            encode_huge::write_head(view, &mut self.output);
         }
-        encode_huge::go_on(entry.view(), progress, elements, &mut self.output)
+        Parts::new(entry, waiting)
+    }
+
+    /// A part of a huge value, of about so many elements; says whether anything may be left.
+    pub(crate) fn go_on(&mut self, parts: &mut Parts, entry: EntryMut<'_>, elements: usize) -> bool {
+        let out = &mut self.output;
+        if !self.commands {
+            if parts.is_of_stream() {
+                return parts.go_on_in_stream(entry, elements, out);
+            }
+            let smallest = parts.smallest();
+            return parts.go_on(entry, elements, &mut InSnapshot { out, smallest });
+        }
+        let key = parts.key().to_vec();
+        let mut batch = as_commands::Batch::new(&key, out);
+        let is_left = parts.go_on(entry, elements, &mut batch);
+        batch.end();
+        if !is_left {
+            as_commands::date(&key, parts.date(), out);
+        }
+        is_left
     }
 
     /// What stands before a value.

@@ -11,12 +11,14 @@
 //! Not here: what an item is ([`Item`]), and memory layout and pointers ([`bucket`]).
 
 mod bucket;
+mod kept;
 mod segment;
 
 use std::marker::PhantomData;
 
 use bucket::Slot;
 pub(crate) use bucket::{Item, Keyed, thin_item};
+use kept::Kept;
 use segment::{Segment, top_bits};
 
 use crate::hash::HashKey;
@@ -35,6 +37,8 @@ pub(crate) struct Table<T: Item> {
     len: usize,
     /// Longest chain of buckets there ever was: what makes sampling exact.
     chain_max: usize,
+    /// What it was at the instant of a snapshot that is being written, if it changed since.
+    kept: Option<Box<Kept<T>>>,
     owns: PhantomData<T>,
 }
 
@@ -54,6 +58,7 @@ impl<T: Item> Table<T> {
             segments: vec![Segment::new(0, 0, 0)],
             len: 0,
             chain_max: 1,
+            kept: None,
             owns: PhantomData,
         }
     }
@@ -98,10 +103,19 @@ impl<T: Item> Table<T> {
         Some(slot.view::<T>())
     }
 
+    /// Items at a hash, which is in this segment, are about to change.
+    #[inline]
+    fn before_change(&mut self, segment: usize, hash: u64) {
+        if let Some(kept) = &mut self.kept {
+            kept.before_change(&self.segments[segment], self.key, hash);
+        }
+    }
+
     /// The item with this key, to be changed.
     #[inline]
     pub(crate) fn find_mut(&mut self, hash: u64, key: &[u8]) -> Option<Occupied<'_, T>> {
         let at = self.segment_of(hash);
+        self.before_change(at, hash);
         let slot = self.segments[at].find_mut::<T>(hash, key)?;
         Some(Occupied { slot, item: PhantomData })
     }
@@ -110,6 +124,7 @@ impl<T: Item> Table<T> {
     pub(crate) fn insert_new(&mut self, hash: u64, item: T) {
         debug_assert_eq!(hash, self.hash(item.view().key()));
         let mut at = self.segment_of(hash);
+        self.before_change(at, hash);
         if self.segments[at].is_full() {
             self.grow(at);
             at = self.segment_of(hash);
@@ -122,6 +137,7 @@ impl<T: Item> Table<T> {
     /// Takes the item with this key out.
     pub(crate) fn remove(&mut self, hash: u64, key: &[u8]) -> Option<T> {
         let at = self.segment_of(hash);
+        self.before_change(at, hash);
         let slot = self.segments[at].remove::<T>(hash, key)?;
         self.len -= 1;
         if self.segments[at].is_sparse() {
@@ -140,12 +156,8 @@ impl<T: Item> Table<T> {
     }
 
     /// Visits the items that have exactly this hash: one, or none, unless hashes collide.
-    pub(crate) fn with_hash<'a>(&'a self, hash: u64, mut visit: impl FnMut(T::Ref<'a>)) {
-        self.segments[self.segment_of(hash)].for_bucket(hash, |slot| {
-            if slot.has_tag_of(hash) && self.hash(slot.view::<T>().key()) == hash {
-                visit(slot.view::<T>());
-            }
-        });
+    pub(crate) fn with_hash<'a>(&'a self, hash: u64, visit: impl FnMut(T::Ref<'a>)) {
+        self.segments[self.segment_of(hash)].for_hash::<T>(self.key, hash, visit);
     }
 
     /// All items, ordered by the first bits of their hashes.

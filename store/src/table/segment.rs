@@ -1,6 +1,7 @@
 //! One segment of a table: up to 128 buckets for the hashes with one prefix.
 
-use super::bucket::{Bucket, Item, Slot};
+use super::bucket::{Bucket, Item, Keyed, Slot};
+use crate::hash::HashKey;
 
 /// Bucket index bits of a full-grown segment: 128 buckets, 8 KiB.
 const BITS_MAX: u32 = 7;
@@ -103,6 +104,20 @@ impl Segment {
 
     pub(super) fn for_bucket<'a>(&'a self, position: u64, visit: impl FnMut(&'a Slot)) {
         self.buckets[self.bucket_of(position)].items().for_each(visit);
+    }
+
+    /// Visits the items that have exactly this hash under this key of hashes.
+    pub(super) fn for_hash<'a, T: Item>(
+        &'a self,
+        key: HashKey,
+        hash: u64,
+        mut visit: impl FnMut(T::Ref<'a>),
+    ) {
+        self.for_bucket(hash, |slot| {
+            if slot.has_tag_of(hash) && key.hash(slot.view::<T>().key()) == hash {
+                visit(slot.view::<T>());
+            }
+        });
     }
 
     /// Where the bucket after that of `position` begins; `None` behind the last one of all.

@@ -1,13 +1,15 @@
 //! The writing half of a transaction.
 //!
-//! Two layers. The lower one (`put_text`, `list_or_new`, `take`, …) changes data and says nothing: commands use it and
-//! state one effect for all they did. The upper one (`hash_put`, `remove`, `expire_at`, …) changes data and states the
-//! effect at once: extensions use it, and can therefore not forget.
+//! Two layers. The lower one (`put_text`, `list_or_new`, `discard`, …) changes data and says nothing: commands use it
+//! and state one effect for all they did. The upper one (`hash_put`, `remove`, `expire_at`, …) changes data and states
+//! the effect at once: extensions use it, and can therefore not forget.
+
+use std::ops::Range;
 
 use super::touched::Flushed;
 use super::{AccessMode, Event, EventClass, Origin, Txn};
 use crate::command::Fault;
-use crate::keyspace::{DateChange, Entry, Mark, Value, ViewMut};
+use crate::keyspace::{DateChange, Mark, Value, ViewMut};
 use crate::limits::NOTES_PER_UNIT;
 use crate::number::Digits;
 use crate::thin::Thin;
@@ -140,10 +142,14 @@ impl Txn<'_> {
         due.len()
     }
 
-    /// Takes a key out, past its date or not, and returns it.
-    pub(crate) fn take(&mut self, key: &[u8]) -> Option<Entry> {
-        let hash = self.hash_for_write(key);
-        self.data.keyspace.db_mut(self.db).remove(hash, key)
+    /// Takes a value, past its date or not, to another key, where nothing is, maybe of another database. Its date stays
+    /// with it.
+    pub(crate) fn move_value(&mut self, key: &[u8], db: usize, to: &[u8]) {
+        let Some(date) = self.raw_entry(key).map(|entry| entry.expires_at()) else { return };
+        let mark = self.mark(date.map_or(Expiry::Never, Expiry::At));
+        if self.data.keyspace.move_value((self.db, key), (db, to), mark) {
+            self.in_db(db).event(to, EventClass::New, "new");
+        }
     }
 
     /// Takes a key out whose value nobody wants any more; says whether it was there.
@@ -195,13 +201,15 @@ impl Txn<'_> {
         self.data.keyspace.db_mut(self.db).set_date(hash, key, date)
     }
 
-    /// Edits the string at a key in place; an absent key becomes an empty string first.
+    /// Edits the string at a key in place; an absent key becomes an empty string first. Of the bytes that are there,
+    /// only those in `changes` may change, and none may go.
     ///
     /// # Errors
     /// The key holds another type.
     pub(crate) fn edit_text<R>(
         &mut self,
         key: &[u8],
+        changes: &[Range<usize>],
         edit: impl FnOnce(&mut Thin<()>) -> R,
     ) -> Result<R, Fault> {
         if self.entry(key).is_none() {
@@ -209,7 +217,9 @@ impl Txn<'_> {
         }
         let hash = self.hash_for_write(key);
         let data = &mut *self.data;
-        let mut found = data.keyspace.db_mut(self.db).occupied(hash, key).ok_or(Fault::NoSuchKey)?;
+        let database = data.keyspace.db_mut(self.db);
+        database.before_edit(hash, key, changes);
+        let mut found = database.occupied(hash, key).ok_or(Fault::NoSuchKey)?;
         // An entry that changes its form forgets its mark.
         let before = found.view().access();
         let access = if data.quiet { before } else { data.access.used(before, &mut data.rng) };

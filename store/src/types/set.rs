@@ -8,6 +8,7 @@ use crate::types::Thresholds;
 use crate::types::intset::IntSet;
 use crate::types::pack::{Element, Encoded, Pack};
 use crate::types::text::Text;
+use crate::waiting::Waiting;
 
 /// Members of a packed set; Redis 7.0 has no such form and reports a hashtable, so this bound is ours.
 const PACKED_ENTRIES: usize = 128;
@@ -163,6 +164,29 @@ impl Set {
                 self.iter().for_each(visit);
                 None
             }
+        }
+    }
+
+    /// Keeps the members of a table as they are from a position of a walk on; see [`Table::keep_from`].
+    pub(crate) fn keep_from(&mut self, position: u64, waiting: &Waiting) {
+        if let Self::Table(table) = self {
+            let copy = |member: MemberRef<'_>| Member(Thin::new((), member.key()));
+            table.keep_from(position, copy, |member| member.footprint(), waiting);
+        }
+    }
+
+    /// Visits some of the members that are kept; says whether any may be left.
+    pub(crate) fn walk_kept(&mut self, count: usize, mut visit: impl FnMut(&[u8])) -> bool {
+        match self {
+            Self::Table(table) => table.walk_kept(count, |member| visit(member.key())),
+            Self::Integers(_) | Self::Packed(_) => false,
+        }
+    }
+
+    /// Keeps nothing any longer.
+    pub(crate) fn let_go(&mut self) {
+        if let Self::Table(table) = self {
+            table.let_go();
         }
     }
 

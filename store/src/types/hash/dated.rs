@@ -212,6 +212,22 @@ impl Dated {
         }
     }
 
+    /// The table, if it is one.
+    pub(super) fn table(&self) -> Option<&Table<Field>> {
+        match &self.form {
+            Form::Packed { .. } => None,
+            Form::Table(indexed) => Some(&indexed.table),
+        }
+    }
+
+    /// The table, if it is one, to be read in steps.
+    pub(super) fn table_mut(&mut self) -> Option<&mut Table<Field>> {
+        match &mut self.form {
+            Form::Packed { .. } => None,
+            Form::Table(indexed) => Some(&mut indexed.table),
+        }
+    }
+
     fn index(&mut self, key: HashKey) {
         let Form::Packed { threes, .. } = &self.form else { return };
         let (mut table, mut dates) = (Table::new(key), Dates::default());

@@ -45,6 +45,11 @@ impl Field {
         Self(bytes)
     }
 
+    /// A field that is the same.
+    pub(super) fn copy(field: FieldRef<'_>) -> Self {
+        Self::new(field.key(), field.value(), field.date())
+    }
+
     /// Replaces the value; the date stays.
     pub(super) fn set_value(&mut self, value: &[u8]) {
         let head = self.0.head();

@@ -20,6 +20,7 @@ use crate::types::pack::{
     ELEMENTS_MAX, Element, Elements, Encoded, NamedScalar, PAIRS_MAX, Pack, is_plain_name,
 };
 use crate::types::text::{Scalar, Text};
+use crate::waiting::Waiting;
 
 /// A hash: packed while it is small, a table from then on.
 pub(crate) enum Hash {
@@ -301,6 +302,49 @@ impl Hash {
                 visit((Text::Bytes(item.key()), Text::Bytes(item.value()), None));
             }),
             Self::Dated(dated) => dated.walk(position, visit),
+        }
+    }
+
+    /// Whether it is a table.
+    pub(crate) fn is_table(&self) -> bool {
+        match self {
+            Self::Packed(_) => false,
+            Self::Table(_) => true,
+            Self::Dated(dated) => dated.table().is_some(),
+        }
+    }
+
+    fn table_mut(&mut self) -> Option<&mut Table<Field>> {
+        match self {
+            Self::Packed(_) => None,
+            Self::Table(table) => Some(table),
+            Self::Dated(dated) => dated.table_mut(),
+        }
+    }
+
+    /// Keeps the fields of a table as they are from a position of a walk on; see [`Table::keep_from`].
+    pub(crate) fn keep_from(&mut self, position: u64, waiting: &Waiting) {
+        if let Some(table) = self.table_mut() {
+            table.keep_from(position, Field::copy, |member| member.footprint(), waiting);
+        }
+    }
+
+    /// Visits some of the fields that are kept; says whether any may be left.
+    pub(crate) fn walk_kept(
+        &mut self,
+        count: usize,
+        mut visit: impl FnMut(&[u8], &[u8], Option<u64>),
+    ) -> bool {
+        let table = self.table_mut();
+        table.is_some_and(|table| {
+            table.walk_kept(count, |field| visit(field.key(), field.value(), field.date()))
+        })
+    }
+
+    /// Keeps nothing any longer.
+    pub(crate) fn let_go(&mut self) {
+        if let Some(table) = self.table_mut() {
+            table.let_go();
         }
     }
 

@@ -55,9 +55,9 @@ impl Consumer {
         self.pending.len()
     }
 
-    /// Which entries it has not acknowledged, ascending.
-    pub(crate) fn pending_ids(&self) -> impl Iterator<Item = StreamId> {
-        self.pending.iter().copied()
+    /// Which entries it has not acknowledged, from an ID on, ascending.
+    pub(crate) fn pending_from(&self, start: StreamId) -> impl Iterator<Item = StreamId> {
+        self.pending.range(start..).copied()
     }
 }
 

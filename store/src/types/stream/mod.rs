@@ -6,6 +6,7 @@
 
 mod group;
 mod id;
+mod kept;
 mod node;
 pub(crate) mod weight;
 
@@ -13,6 +14,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 pub(crate) use group::{Consumer, ConsumerId, Group, Pending};
 pub(crate) use id::StreamId;
+use kept::Kept;
 use node::Node;
 pub(crate) use node::{Entry, NodeRef};
 
@@ -28,7 +30,7 @@ const NODE_CAPACITY: usize = 256;
 pub(crate) const COUNT_MAX: u64 = i64::MAX as u64;
 
 /// A stream.
-#[derive(Clone, Default)]
+#[derive(Default)]
 pub(crate) struct Stream {
     /// Nodes with the ID of their first entry, deleted or not.
     nodes: VecDeque<(StreamId, Node)>,
@@ -42,6 +44,8 @@ pub(crate) struct Stream {
     /// How many entries were ever added.
     pub(crate) added: u64,
     groups: BTreeMap<Box<[u8]>, Group>,
+    /// What it was at the instant of a snapshot that is being written, if it changed since.
+    kept: Option<Box<Kept>>,
 }
 
 /// What a trim leaves.
@@ -105,10 +109,13 @@ impl Stream {
             && full(node)
         {
             node.shrink();
+            self.before_coming(id);
             self.nodes.push_back((id, Node::new(id, pairs, NODE_CAPACITY)));
         } else if self.nodes.is_empty() {
+            self.before_coming(id);
             self.nodes.push_back((id, Node::new(id, pairs, 0)));
         }
+        self.before_change_at(self.nodes.len() - 1);
         if let Some((master, node)) = self.nodes.back_mut() {
             node.append(*master, id, pairs);
         }
@@ -204,6 +211,7 @@ impl Stream {
 
     fn delete_one(&mut self, id: StreamId) -> bool {
         let at = self.node_of(id);
+        self.before_change_at(at);
         let Some((master, node)) = self.nodes.get_mut(at) else { return false };
         let slot = node.slots(*master).find(|slot| slot.id >= id);
         let Some(slot) = slot.filter(|slot| slot.id == id && !slot.deleted) else { return false };
@@ -225,10 +233,12 @@ impl Stream {
     /// Removes entries from the front; returns how many.
     pub(crate) fn trim(&mut self, trim: Trim) -> u64 {
         let mut removed = 0;
-        while let Some((master, node)) = self.nodes.front_mut() {
+        loop {
             if matches!(trim.keep, Keep::Last(count) if self.len <= count) {
                 break;
             }
+            self.before_change_at(0);
+            let Some((master, node)) = self.nodes.front_mut() else { break };
             let live = node.live();
             if trim.limit > 0 && removed + live > trim.limit {
                 break;

@@ -9,6 +9,7 @@ use crate::thin::{Thin, ThinRef};
 use crate::types::Thresholds;
 use crate::types::pack::{Encoded, Pack, skip};
 use crate::types::text::Text;
+use crate::waiting::Waiting;
 use tree::{Ranked, Tree, compare_scores};
 
 /// A sorted set: packed in order while it is small, a table and a tree from then on.
@@ -314,6 +315,31 @@ impl Zset {
             Self::Large(large) => large.members.walk(position, |member: MemberRef<'a>| {
                 visit(Text::Bytes(member.key()), member.0.head());
             }),
+        }
+    }
+
+    /// Keeps all members of a large set as they are; see [`Table::keep_from`].
+    pub(crate) fn keep(&mut self, waiting: &Waiting) {
+        if let Self::Large(large) = self {
+            let copy = |member: MemberRef<'_>| Member(Thin::new(member.0.head(), member.key()));
+            large.members.keep_from(0, copy, |member| member.footprint(), waiting);
+        }
+    }
+
+    /// Visits some of the members that are kept, in no order; says whether any may be left.
+    pub(crate) fn walk_kept(&mut self, count: usize, mut visit: impl FnMut(&[u8], f64)) -> bool {
+        match self {
+            Self::Large(large) => {
+                large.members.walk_kept(count, |member| visit(member.key(), member.0.head()))
+            }
+            Self::Packed(_) => false,
+        }
+    }
+
+    /// Keeps nothing any longer.
+    pub(crate) fn let_go(&mut self) {
+        if let Self::Large(large) = self {
+            large.members.let_go();
         }
     }
 

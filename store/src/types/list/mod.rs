@@ -4,18 +4,27 @@
 //! only (one byte less each than in a quicklist), so the last element of a node is found by walking its few cache
 //! lines. Removing at the front moves nothing: the node remembers where its first element begins.
 
+mod pieces;
+mod place;
+
 use std::collections::VecDeque;
+
+use pieces::{Next, Pieces};
+pub(crate) use place::Place;
 
 use crate::limits::{LIST_NODE_BYTES, LIST_NODE_ELEMENTS};
 use crate::thin::Thin;
 use crate::types::pack::{Encoded, read, skip};
 use crate::types::text::Text;
+use crate::waiting::Waiting;
 
 /// A list of byte strings.
 #[derive(Default)]
 pub(crate) struct List {
     nodes: VecDeque<Node>,
     len: usize,
+    /// What it was at the instant of a snapshot that is being written, if it changed since.
+    kept: Option<Box<Pieces>>,
 }
 
 /// Which end of a list.
@@ -165,6 +174,8 @@ impl List {
     /// Adds an element at an end.
     pub(crate) fn push(&mut self, end: End, element: &[u8]) {
         let encoded = Encoded::text(element);
+        self.inserted(if end == End::Left { 0 } else { self.len });
+        let (len, nodes) = (self.len, self.nodes.len());
         let last = match end {
             End::Left => self.nodes.front_mut(),
             End::Right => self.nodes.back_mut(),
@@ -186,6 +197,9 @@ impl List {
             }
         }
         self.len += 1;
+        if end == End::Left {
+            self.left_end_moved(len, nodes);
+        }
     }
 
     /// The element at an end.
@@ -204,7 +218,13 @@ impl List {
         };
         if let Some(node) = self.nodes.get(at) {
             let index = if end == End::Left { 0 } else { node.count() - 1 };
+            self.before_removal(if end == End::Left { 0 } else { self.len - 1 }, 1);
+            let (len, nodes) = (self.len, self.nodes.len());
             self.remove_in(at, index, 1);
+            match end {
+                End::Left => self.left_end_moved(len, nodes),
+                End::Right => self.right_end_moved(),
+            }
         }
     }
 
@@ -252,6 +272,11 @@ impl List {
     /// Replaces the element at `index`; says whether there is one.
     pub(crate) fn set(&mut self, index: usize, element: &[u8]) -> bool {
         let Some((at, within)) = self.locate(index) else { return false };
+        self.before_removal(index, 1);
+        if let Some(kept) = &mut self.kept {
+            kept.inserted(index, self.len - 1);
+            kept.place.middle_moved(index);
+        }
         self.nodes[at].replace(within, &Encoded::text(element));
         self.split_if_large(at);
         true
@@ -263,6 +288,8 @@ impl List {
             None => self.push(End::Right, element),
             Some((0, 0)) => self.push(End::Left, element),
             Some((at, within)) => {
+                self.inserted(index);
+                self.middle_moved(index);
                 self.nodes[at].insert(within, &Encoded::text(element));
                 self.len += 1;
                 self.split_if_large(at);
@@ -282,6 +309,8 @@ impl List {
 
     /// Removes `count` elements from `index` on.
     pub(crate) fn remove_range(&mut self, index: usize, count: usize) {
+        self.before_removal(index, count);
+        let (len, nodes) = (self.len, self.nodes.len());
         let mut left = count;
         while left > 0 {
             let Some((at, within)) = self.locate(index) else { return };
@@ -289,6 +318,92 @@ impl List {
             self.remove_in(at, within, here);
             left -= here;
         }
+        if index == 0 {
+            self.left_end_moved(len, nodes);
+        } else if index == self.len {
+            self.right_end_moved();
+        } else {
+            self.middle_moved(index);
+        }
+    }
+
+    /// An element is about to come in.
+    #[inline]
+    fn inserted(&mut self, index: usize) {
+        if let Some(kept) = &mut self.kept {
+            kept.inserted(index, self.len);
+        }
+    }
+
+    /// Elements are about to leave.
+    #[inline]
+    fn before_removal(&mut self, index: usize, count: usize) {
+        if let Some(mut kept) = self.kept.take() {
+            let count = count.min(self.len.saturating_sub(index));
+            kept.before_removal(index, count, self.len, self.iter_from(index));
+            self.kept = Some(kept);
+        }
+    }
+
+    /// The left end has moved; so many elements and nodes there were before.
+    fn left_end_moved(&mut self, len: usize, nodes: usize) {
+        if let Some(kept) = &mut self.kept {
+            kept.place.left_end_moved((len, self.len), (nodes, self.nodes.len()));
+        }
+    }
+
+    fn right_end_moved(&mut self) {
+        if let Some(kept) = &mut self.kept {
+            kept.place.right_end_moved(self.len);
+        }
+    }
+
+    fn middle_moved(&mut self, index: usize) {
+        if let Some(kept) = &mut self.kept {
+            kept.place.middle_moved(index);
+        }
+    }
+
+    /// Visits so many elements from `index` on, which is at this place or behind it; the place goes along.
+    pub(crate) fn walk(&self, place: &mut Place, index: usize, count: usize, visit: impl FnMut(Text<'_>)) {
+        while place.node + 1 < self.nodes.len() && place.start + self.nodes[place.node].count() <= index {
+            place.start += self.nodes[place.node].count();
+            place.node += 1;
+        }
+        let nodes = self.nodes.range(place.node.min(self.nodes.len())..);
+        nodes.flat_map(Node::iter).skip(index - place.start).take(count).for_each(visit);
+    }
+
+    /// Keeps the elements as they are from an index on, until [`Self::walk_kept`] has visited all of them.
+    pub(crate) fn keep_from(&mut self, index: usize, waiting: &Waiting) {
+        self.kept = Some(Box::new(Pieces::new(index, self.len, waiting)));
+    }
+
+    /// Visits the next ones of the elements that are kept, about so many; says whether any may be left.
+    pub(crate) fn walk_kept(&mut self, count: usize, mut visit: impl FnMut(&[u8])) -> bool {
+        let Some(mut kept) = self.kept.take() else { return false };
+        let mut left = count;
+        while left > 0 {
+            match kept.next(left) {
+                Some(Next::Taken(element)) => {
+                    visit(&element);
+                    left -= 1;
+                }
+                Some(Next::There(from, count)) => {
+                    // What changed in front of it takes it back to the beginning.
+                    self.walk(&mut kept.place, from, count, |element| visit(&element));
+                    left -= count;
+                }
+                None => return false,
+            }
+        }
+        self.kept = Some(kept);
+        true
+    }
+
+    /// Keeps nothing any longer.
+    pub(crate) fn let_go(&mut self) {
+        self.kept = None;
     }
 
     /// The elements from `index` on.
@@ -387,6 +502,15 @@ mod tests {
         }
     }
 
+    /// Reads on in what is kept. The place from which it goes on is where it says.
+    fn read_on(list: &mut List, count: usize, read: &mut Vec<Vec<u8>>) -> bool {
+        if let Some(Pieces { place, .. }) = list.kept.as_deref() {
+            let before: usize = list.nodes.range(..place.node).map(Node::count).sum();
+            assert_eq!(place.start, before);
+        }
+        list.walk_kept(count, |element| read.push(element.to_vec()))
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig {
             cases: if cfg!(miri) { 4 } else { 128 },
@@ -410,6 +534,28 @@ mod tests {
             }
             let reversed: Vec<_> = list.iter_reversed().map(|e| e.to_vec()).collect();
             prop_assert_eq!(reversed, model.iter().rev().cloned().collect::<Vec<_>>());
+        }
+
+        /// What is kept is the list of the instant, from a certain index on, whatever happens while it is read.
+        #[test]
+        fn keeps_what_it_was(
+            before in proptest::collection::vec(step(), 1..100),
+            index in 0..20_usize,
+            steps in proptest::collection::vec((step(), 0..4_usize), 1..200),
+        ) {
+            let (mut list, mut model) = (List::new(), VecDeque::new());
+            before.into_iter().for_each(|step| apply(&mut list, &mut model, step));
+            let wanted: Vec<_> = contents(&list).into_iter().skip(index).collect();
+            let (waiting, mut read) = (Waiting::default(), Vec::new());
+            list.keep_from(index, &waiting);
+            for (step, count) in steps {
+                apply(&mut list, &mut model, step);
+                read_on(&mut list, count, &mut read);
+            }
+            while read_on(&mut list, 3, &mut read) {}
+            prop_assert_eq!(read, wanted);
+            prop_assert_eq!((list.kept.is_none(), waiting.sum()), (true, 0));
+            prop_assert_eq!(contents(&list), model.into_iter().collect::<Vec<_>>());
         }
     }
 }
