@@ -397,7 +397,7 @@ mod tests {
         }
     }
 
-    /// INFO looked at every bucket, for milliseconds in which nobody was served, and a monitor asks for it again and again.
+    /// INFO looked at every bucket, for milliseconds in which nobody was served, and a monitor asks again and again.
     #[test]
     fn a_sample_says_how_large_a_table_is() {
         let count = if cfg!(miri) { 1500 } else { 200_000 };
