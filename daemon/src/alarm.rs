@@ -74,9 +74,8 @@ mod tests {
             alarm.reach(at_ms).await.unwrap();
             assert!(Clock.now().mono_ms >= at_ms);
         }
-        // Rings while nobody waits; that is not the next time.
-        let given_up = tokio::time::timeout(Duration::ZERO, alarm.reach(Clock.now().mono_ms + 500));
-        assert!(given_up.await.is_err());
+        // Rings while nobody waits; that is not the next time. A machine that stands still lets it ring at once.
+        while tokio::time::timeout(Duration::ZERO, alarm.reach(Clock.now().mono_ms + 500)).await.is_ok() {}
         tokio::time::sleep(Duration::from_millis(510)).await;
         let at_ms = Clock.now().mono_ms + 20;
         alarm.reach(at_ms).await.unwrap();

@@ -203,10 +203,10 @@ impl Daemon {
         let http = HttpThread::start(Arc::clone(&shared), web).map_err(StartFault::Threads)?;
         let mut loading =
             Loading { shared: &shared, folder: &folder, on_status: &mut *on_status, controller: &controller };
-        let place = loading.all(loader)?;
+        let loaded = loading.all(loader)?;
         prepare_reload(&shared, folder.clone(), names.clone());
         let saver_thread = SaverThread::start(&shared, &folder, names, files).map_err(StartFault::Threads)?;
-        become_ready(&shared, place);
+        become_ready(&shared, loaded);
         Ok(Self {
             shared,
             controls,
@@ -369,6 +369,14 @@ fn start_control_thread(
     std::thread::Builder::new().name("control".into()).spawn(body)
 }
 
+/// What was there at a start.
+struct Loaded {
+    /// The place of which history the data is at.
+    place: Option<Place>,
+    /// Nothing was there.
+    is_new: bool,
+}
+
 /// A load, step by step, so that clients are answered meanwhile.
 struct Loading<'a> {
     shared: &'a Shared,
@@ -378,8 +386,8 @@ struct Loading<'a> {
 }
 
 impl Loading<'_> {
-    /// Loads the log, or the snapshot if there is no log; returns the place of which history the data is at.
-    fn all(&mut self, loader: Option<Loader>) -> Result<Option<Place>, StartFault> {
+    /// Loads the log, or the snapshot if there is no log.
+    fn all(&mut self, loader: Option<Loader>) -> Result<Loaded, StartFault> {
         match loader {
             Some(loader) => self.log(loader),
             None => self.snapshot(),
@@ -387,7 +395,7 @@ impl Loading<'_> {
     }
 
     /// Loads the log.
-    fn log(&mut self, mut loader: Loader) -> Result<Option<Place>, StartFault> {
+    fn log(&mut self, mut loader: Loader) -> Result<Loaded, StartFault> {
         let mut disk = RealDisk::new(self.folder);
         let may_cut = self.shared.lock().engine.config().flag("aof-load-truncated");
         let began = Clock.now().mono_ms;
@@ -401,11 +409,11 @@ impl Loading<'_> {
             note_snapshot(snapshot);
             self.shared.lock().engine.note_loaded(snapshot.keys, snapshot.expired);
         }
-        Ok(report.place)
+        Ok(Loaded { place: report.place, is_new: report.is_new })
     }
 
     /// Loads the snapshot, if there is one.
-    fn snapshot(&mut self) -> Result<Option<Place>, StartFault> {
+    fn snapshot(&mut self) -> Result<Loaded, StartFault> {
         let mut disk = RealDisk::new(self.folder);
         let began = Clock.now().mono_ms;
         let opened = {
@@ -417,7 +425,7 @@ impl Loading<'_> {
             SnapshotInput::open(&mut disk, &core.engine, name, options)
         };
         let Some(mut input) = opened.map_err(|error| StartFault::Load(error.into()))? else {
-            return Ok(None);
+            return Ok(Loaded { place: None, is_new: true });
         };
         let loaded = self.repeat("snapshot", |engine| {
             let loaded = input.step(&mut disk, engine, Clock.now())?;
@@ -432,7 +440,7 @@ impl Loading<'_> {
         let ms = Clock.now().mono_ms - began;
         tracing::info!("DB loaded from disk: {}.{:03} seconds", ms / 1000, ms % 1000);
         self.shared.lock().engine.note_loaded(snapshot.keys, snapshot.expired);
-        Ok(Place::of_snapshot(&snapshot))
+        Ok(Loaded { place: Place::of_snapshot(&snapshot), is_new: false })
     }
 
     /// Takes steps until there is a result, and says how far it is.
@@ -516,7 +524,8 @@ fn prepare_reload(shared: &Arc<Shared>, folder: PathBuf, names: LogNames) {
 }
 
 /// Opens the doors: data is loaded, effects are wanted from now on.
-fn become_ready(shared: &Arc<Shared>, place: Option<Place>) {
+fn become_ready(shared: &Arc<Shared>, loaded: Loaded) {
+    let Loaded { place, is_new } = loaded;
     let mut core = shared.lock();
     if let Some(Place { id, offset, .. }) = &place {
         tracing::info!("the data is that of offset {offset} of the history {id}");
@@ -536,7 +545,11 @@ fn become_ready(shared: &Arc<Shared>, place: Option<Place>) {
         }
     });
     core.engine.follow_configured();
-    core.engine.loaded(shared.clock.now());
+    if is_new {
+        core.engine.loaded(shared.clock.now());
+    } else {
+        core.engine.restarted(shared.clock.now());
+    }
     drop(core);
     shared.link.notify_waiters();
     shared.ready.store(true, Ordering::Relaxed);

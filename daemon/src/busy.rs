@@ -1,7 +1,7 @@
 //! While a script runs for long: how others still reach the engine.
 //!
-//! The thread that runs the script holds the engine, and its runtime with it. Once the script has run for
-//! `busy-reply-threshold`, its count hook comes here again and again, and does three things: it hands the runtime of
+//! The thread that runs the script holds the engine, and its loop of connections with it. Once the script has run for
+//! `busy-reply-threshold`, its count hook comes here again and again, and does three things: it hands the loop of
 //! the thread over to a fresh one, so that connections of the same thread are served; it runs what other threads left
 //! at the desk, which is how they get BUSY, end the script, or come and go; and it ends the script when the daemon
 //! ends.
@@ -16,14 +16,12 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use pbj_store::engine::Engine;
-use tokio::runtime::{Handle, RuntimeFlavor};
 
 use crate::clock::Clock;
+use crate::io_loop;
 
 /// How long one thing is waited for before the other is looked at.
 const PATIENCE: Duration = Duration::from_millis(10);
-/// How long a fresh thread may take to come up. Without one, connections of the thread wait for the script.
-const HAND_OVER_MAX: Duration = Duration::from_secs(1);
 
 /// Something to do with the engine.
 type Work = Box<dyn FnOnce(&mut Engine) + Send>;
@@ -99,7 +97,7 @@ impl Busy {
                 "Slow script detected: still in execution. You can try killing the script using the {command} \
                  command. Script name is: {name}."
             );
-            hand_over_runtime();
+            io_loop::hand_over();
         }
         self.slow.store(slow, Ordering::Release);
         if slow {
@@ -156,20 +154,4 @@ pub enum Reached<G, R> {
 
 fn given<G, R>(answer: &mpsc::Receiver<R>) -> Reached<G, R> {
     answer.recv().map_or(Reached::Nothing, Reached::Answer)
-}
-
-/// Lets a fresh thread take over the runtime of this one, so that its other tasks go on while this thread is busy.
-fn hand_over_runtime() {
-    let Ok(runtime) = Handle::try_current() else { return };
-    if runtime.runtime_flavor() != RuntimeFlavor::MultiThread {
-        return;
-    }
-    tokio::task::block_in_place(|| {
-        // The runtime is given away when a thread blocks, and taken back when it stops to, unless somebody was faster.
-        let (sender, receiver) = mpsc::sync_channel(1);
-        runtime.spawn(async move { sender.send(()) });
-        if receiver.recv_timeout(HAND_OVER_MAX).is_err() {
-            tracing::warn!("no thread takes over: connections beside the slow script wait for its end");
-        }
-    });
 }

@@ -6,60 +6,54 @@
 //! which nothing more is read from it. While the client waits for a key, its further requests stay in the buffer.
 
 use std::mem::MaybeUninit;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use pbj_store::config::OutputLimit;
 use pbj_store::engine::{ClientId, ConnectionGauges, Engine, Executed, Peer, Requests};
 use pbj_store::resp::reply::{Protocol, Reply};
 use pbj_store::resp::request::{Batch, Parser, ProtocolFault, RequestLimits};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::Sleep;
 
-use crate::io_thread::Flusher;
+use crate::io_loop::Inbox;
 use crate::mailbox::{Mail, Mailbox};
+use crate::room::{self, ROOM_BYTES};
 use crate::shared::{Connected, Shared};
-use crate::turn::Turn;
+use crate::stream::Stream;
 
-/// Bytes read at once.
-const READ_BYTES: usize = 16 * 1024;
-/// A buffer above this is given back when it is empty, in bytes.
-const KEEP_BYTES: usize = 64 * 1024;
+/// How often one client is read from before the others have their turn.
+const READS_IN_A_ROW: u32 = 16;
 /// Bytes a waiting client may send ahead.
 const AHEAD_MAX: usize = 1 << 20;
 /// Bytes of replies that may pile up before nothing more is executed for a client that does not read them.
 const UNREAD_MAX: usize = 64 << 20;
-/// Room for replies that a connection begins with, in bytes; enough for the replies of most batches.
-const REPLY_BYTES: usize = 1024;
-/// Room that is left to a connection that needed more, in bytes.
-const REPLY_KEEP_BYTES: usize = 16 * 1024;
 /// Bytes of an unfinished request that are worth a look at the memory of all clients.
 const NOTABLE_BYTES: usize = 64 * 1024;
 
 /// A client and its stream.
-pub struct Connection<S> {
-    pub(crate) stream: S,
+pub(crate) struct Connection {
+    pub(crate) stream: Stream,
     pub(crate) shared: Arc<Shared>,
-    pub(crate) flusher: Flusher,
+    /// The way to the loop that it is a task of.
+    io: Arc<Inbox>,
     pub(crate) client: ClientId,
     pub(crate) mailbox: Arc<Mailbox>,
     pub(crate) gauges: Arc<ConnectionGauges>,
     pub(crate) limits: RequestLimits,
+    /// What was read and not executed.
     pub(crate) buffer: Vec<u8>,
+    /// The room of the buffer is lent by the thread.
+    borrows: bool,
+    /// Reads since it last waited for one.
+    reads_in_a_row: u32,
     pub(crate) parser: Parser,
     pub(crate) batch: Batch,
     /// Replies, those included that are sent already.
     pub(crate) out: Vec<u8>,
     /// Bytes of `out` that are sent.
     pub(crate) sent: usize,
-    /// What `out` is for replies, while messages are in its place.
-    kept: Vec<u8>,
-    /// Runs while more is waiting than the soft limit allows.
-    patience: Option<Pin<Box<Sleep>>>,
-    pub(crate) turn: Turn,
+    /// When it is cut off, in monotonic milliseconds, unless less is waiting by then than the soft limit allows.
+    patience_ends_ms: Option<u64>,
     /// The client waits for a key or a step.
     pub(crate) waits: bool,
     /// The client follows: it is fed from now on.
@@ -81,27 +75,27 @@ pub(crate) enum Event {
     Closed,
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
+impl Connection {
     /// Registers a stream as a client.
-    pub fn new(stream: S, peer: Peer, shared: Arc<Shared>, flusher: Flusher, turn: Turn) -> Self {
+    pub(crate) fn new(stream: Stream, peer: Peer, shared: Arc<Shared>, io: Arc<Inbox>) -> Self {
         let gauges = Arc::clone(&peer.gauges);
         let Connected { client, mailbox, bulk_max, authenticated } = shared.connect(peer);
         Self {
             stream,
             shared,
-            flusher,
+            io,
             client,
             mailbox,
             gauges,
             limits: RequestLimits { bulk_max: bulk_max as i64, authenticated },
-            buffer: Vec::with_capacity(READ_BYTES),
+            buffer: Vec::new(),
+            borrows: false,
+            reads_in_a_row: 0,
             parser: Parser::default(),
             batch: Batch::default(),
-            out: Vec::with_capacity(REPLY_BYTES),
+            out: Vec::new(),
             sent: 0,
-            kept: Vec::new(),
-            patience: None,
-            turn,
+            patience_ends_ms: None,
             waits: false,
             follows: false,
             stalled: false,
@@ -110,7 +104,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     /// Serves the client until one side ends the connection.
-    pub async fn serve(mut self) {
+    pub(crate) async fn serve(mut self) {
         loop {
             let go_on = match self.next_event().await {
                 Event::Closed => false,
@@ -142,52 +136,72 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             if self.stalled || (self.waits && self.buffer.len() >= AHEAD_MAX) {
                 return Poll::Pending;
             }
-            std::task::ready!(self.turn.poll_turn(context));
-            std::task::ready!(self.poll_read())
-                .map_or(Poll::Ready(Event::Closed), |_| Poll::Ready(Event::Read))
+            if self.reads_in_a_row == READS_IN_A_ROW {
+                self.reads_in_a_row = 0;
+                context.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            match self.poll_read() {
+                Poll::Ready(0) => Poll::Ready(Event::Closed),
+                Poll::Ready(_) => {
+                    self.reads_in_a_row += 1;
+                    Poll::Ready(Event::Read)
+                }
+                Poll::Pending => {
+                    self.reads_in_a_row = 0;
+                    Poll::Pending
+                }
+            }
         })
         .await
     }
 
-    /// Reads what there is; nothing if the other side is gone. Room grows with what came, not with what may come: it
+    /// Reads what there is; no bytes if the other side is gone. Room grows with what came, not with what may come: it
     /// counts against the client.
-    fn poll_read(&mut self) -> Poll<Option<()>> {
+    pub(crate) fn poll_read(&mut self) -> Poll<usize> {
         let wanted = self.parser.bytes_wanted(self.buffer.len());
-        if wanted > READ_BYTES {
+        if wanted > ROOM_BYTES {
             self.buffer.reserve_exact(wanted);
             self.gauges.query_capacity.store(self.buffer.capacity(), Ordering::Relaxed);
-        } else if self.buffer.is_empty() {
-            self.buffer.reserve(READ_BYTES);
         }
-        let mut arrival = Context::from_waker(self.turn.waker());
-        let stream = Pin::new(&mut self.stream);
-        let spare = self.buffer.spare_capacity_mut();
-        let read = if spare.len() >= READ_BYTES / 2 {
-            let mut target = ReadBuf::uninit(spare);
-            let done = std::task::ready!(stream.poll_read(&mut arrival, &mut target));
-            let read = done.map_or(0, |()| target.filled().len());
+        let read = if self.buffer.is_empty() && wanted <= ROOM_BYTES {
+            let mut room = room::lend(&room::REQUESTS);
+            let read = self.stream.poll_read(room.spare_capacity_mut());
+            let Poll::Ready(read @ 1..) = read else {
+                room::give_back(&room::REQUESTS, room);
+                return read;
+            };
+            advance(&mut room, read);
+            self.buffer = room;
+            self.borrows = true;
+            read
+        } else if self.buffer.spare_capacity_mut().len() >= ROOM_BYTES / 2 {
+            let read = std::task::ready!(self.stream.poll_read(self.buffer.spare_capacity_mut()));
             advance(&mut self.buffer, read);
             read
         } else {
-            let mut aside = [MaybeUninit::uninit(); READ_BYTES];
-            let mut target = ReadBuf::uninit(&mut aside);
-            let done = std::task::ready!(stream.poll_read(&mut arrival, &mut target));
-            let read = done.map_or(0, |()| target.filled().len());
-            self.buffer.extend_from_slice(&target.filled()[..read]);
+            let mut aside = [MaybeUninit::uninit(); ROOM_BYTES];
+            let read = std::task::ready!(self.stream.poll_read(&mut aside));
+            append(&mut self.buffer, &aside[..read]);
             read
         };
-        if read == 0 {
-            return Poll::Ready(None);
-        }
         self.shared.traffic.input.fetch_add(read as u64, Ordering::Relaxed);
         self.shared.traffic.reads.fetch_add(1, Ordering::Relaxed);
-        Poll::Ready(Some(()))
+        Poll::Ready(read)
+    }
+
+    /// Gives borrowed room back; what is not executed yet goes on in room of its own.
+    pub(crate) fn return_room(&mut self) {
+        if std::mem::take(&mut self.borrows) {
+            let rest = self.buffer.as_slice().to_vec();
+            room::give_back(&room::REQUESTS, std::mem::replace(&mut self.buffer, rest));
+        }
     }
 
     async fn take_mail(&mut self, mail: Mail) -> bool {
         if self.out.is_empty() {
             // Messages of others have room of their own, which goes with them.
-            self.kept = std::mem::replace(&mut self.out, mail.bytes);
+            self.out = mail.bytes;
         } else {
             self.out.extend_from_slice(&mail.bytes);
         }
@@ -244,6 +258,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 _ => {}
             }
         }
+        self.return_room();
         self.note_buffer(self.parser.begun());
         self.look_at_memory();
         self.buffer.len() <= self.shared.query_max.load(Ordering::Relaxed)
@@ -271,6 +286,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             return Executed::default();
         }
         self.note_buffer(0);
+        if self.out.capacity() == 0 {
+            self.out = room::lend(&room::REPLIES);
+        }
         let requests = Requests::new(&self.batch, &self.buffer);
         let executed = self.shared.execute(self.client, &requests, &self.mailbox, &mut self.out);
         if !self.limits.authenticated {
@@ -285,13 +303,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     pub(crate) fn consume(&mut self, executed: usize, whole: usize) {
         let taken = self.batch.bytes_of_first(executed);
         self.batch.clear();
-        if taken == self.buffer.len() {
-            self.buffer.clear();
-            if self.buffer.capacity() > KEEP_BYTES {
-                self.buffer = Vec::with_capacity(READ_BYTES);
-            }
+        self.buffer.drain(..taken);
+        if self.buffer.is_empty() {
+            self.borrows = false;
+            room::give_back(&room::REQUESTS, std::mem::take(&mut self.buffer));
         } else {
-            self.buffer.drain(..taken);
+            // Before anything is waited for.
+            self.return_room();
         }
         if executed == whole {
             self.parser.consumed(taken);
@@ -310,13 +328,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// connection ends.
     async fn send(&mut self, offset: u64) -> bool {
         if !self.shared.log.is_safe(offset) {
-            self.flusher.request();
+            self.io.request_flush();
             if !self.shared.log.wait(offset).await {
                 return false; // Never acknowledged.
             }
         } else if offset > 0 && !self.shared.log.is_open() {
             // Nothing is logged, but those who follow want it.
-            self.flusher.request();
+            self.io.request_flush();
         }
         // Whoever gets more than its limit gets nothing of it.
         let unsent = self.unsent();
@@ -350,13 +368,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     /// Writes what it can of `out`: whether the connection goes on when all is written.
     fn poll_write_out(&mut self, context: &mut Context<'_>) -> Poll<bool> {
-        if self.out.is_empty() {
+        if self.out.capacity() == 0 {
             return Poll::Ready(true);
         }
         while self.sent < self.out.len() {
-            match Pin::new(&mut self.stream).poll_write(context, &self.out[self.sent..]) {
-                Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(false),
-                Poll::Ready(Ok(count)) => {
+            match self.stream.poll_write(&self.out[self.sent..]) {
+                Poll::Ready(0) => return Poll::Ready(false),
+                Poll::Ready(count) => {
                     self.sent += count;
                     self.shared.traffic.output.fetch_add(count as u64, Ordering::Relaxed);
                     self.shared.traffic.writes.fetch_add(1, Ordering::Relaxed);
@@ -372,13 +390,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             }
         }
         self.sent = 0;
-        self.out.clear();
-        if self.kept.capacity() > 0 {
-            self.out = std::mem::take(&mut self.kept);
-        } else if self.out.capacity() > REPLY_KEEP_BYTES {
-            self.out = Vec::with_capacity(REPLY_KEEP_BYTES);
-        }
-        self.patience = None;
+        room::give_back(&room::REPLIES, std::mem::take(&mut self.out));
+        self.patience_ends_ms = None;
         self.note_output();
         Poll::Ready(true)
     }
@@ -404,12 +417,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             return true;
         }
         if limit.soft == 0 || waiting <= limit.soft {
-            self.patience = None;
+            self.patience_ends_ms = None;
             return false;
         }
-        let time = Duration::from_millis(limit.soft_ms);
-        let patience = self.patience.get_or_insert_with(|| Box::pin(tokio::time::sleep(time)));
-        let over = patience.as_mut().poll(context).is_ready();
+        let now_ms = self.shared.clock.now().mono_ms;
+        let Some(ends_ms) = self.patience_ends_ms else {
+            let ends_ms = now_ms + limit.soft_ms;
+            self.patience_ends_ms = Some(ends_ms);
+            self.io.wake_at(ends_ms, context.waker().clone());
+            return false;
+        };
+        let over = now_ms >= ends_ms;
         if over {
             tracing::warn!(waiting, "a client does not read its replies and is cut off");
         }
@@ -432,11 +450,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 #[expect(unsafe_code, reason = "reading into uninitialized room saves clearing 16 KiB for every request")]
 fn advance(buffer: &mut Vec<u8>, read: usize) {
     assert!(buffer.len() + read <= buffer.capacity(), "read into the spare capacity");
-    // SAFETY: ReadBuf::filled says that these bytes behind the content are initialized.
+    // SAFETY: the kernel has written these bytes behind the content.
     unsafe { buffer.set_len(buffer.len() + read) };
 }
 
-impl<S> Drop for Connection<S> {
+/// Appends bytes that were just read.
+#[expect(unsafe_code, reason = "reading into uninitialized room saves clearing 16 KiB for every read")]
+fn append(buffer: &mut Vec<u8>, read: &[MaybeUninit<u8>]) {
+    // SAFETY: the kernel has written these bytes.
+    buffer.extend_from_slice(unsafe { read.assume_init_ref() });
+}
+
+impl Drop for Connection {
     fn drop(&mut self) {
         self.shared.disconnect(self.client);
     }

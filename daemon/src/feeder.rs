@@ -3,16 +3,12 @@
 //! Law: what is sent is the engine's business ([`pbj_store::engine::Engine::feed_replica`]); here it only moves. While
 //! a write waits for the other side, what that side says is heard all the same.
 
-use std::pin::Pin;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
 use pbj_store::engine::Feeding;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::connection::{Connection, Event};
 
-/// Bytes read at once; a replica says little.
-const READ_BYTES: usize = 4096;
 /// Bytes that may wait to be understood. Nothing that a replica says is longer.
 const WAITING_MAX: usize = 64 * 1024;
 
@@ -26,7 +22,7 @@ enum Paused {
     Over,
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
+impl Connection {
     /// Feeds the client until one side ends the connection.
     pub(crate) async fn feed(mut self) {
         // Replies that it has not read yet come before the stream.
@@ -92,23 +88,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     fn poll_send(&mut self, context: &mut Context<'_>, bytes: &[u8], sent: &mut usize) -> Poll<Paused> {
         while *sent < bytes.len() {
-            match Pin::new(&mut self.stream).poll_write(context, &bytes[*sent..]) {
-                Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Paused::Over),
-                Poll::Ready(Ok(count)) => *sent += count,
+            match self.stream.poll_write(&bytes[*sent..]) {
+                Poll::Ready(0) => return Poll::Ready(Paused::Over),
+                Poll::Ready(count) => *sent += count,
                 Poll::Pending => {
-                    let waker: &Waker = context.waker();
-                    if self.mailbox.is_cut(waker) {
+                    if self.mailbox.is_cut(context.waker()) {
                         return Poll::Ready(Paused::Over);
                     }
-                    let mut room = [0; READ_BYTES];
-                    let mut target = ReadBuf::new(&mut room);
-                    return match Pin::new(&mut self.stream).poll_read(context, &mut target) {
+                    return match self.poll_read() {
                         Poll::Pending => Poll::Pending,
-                        Poll::Ready(Ok(())) if !target.filled().is_empty() => {
-                            self.buffer.extend_from_slice(target.filled());
-                            Poll::Ready(Paused::Heard)
-                        }
-                        Poll::Ready(_) => Poll::Ready(Paused::Over),
+                        Poll::Ready(0) => Poll::Ready(Paused::Over),
+                        Poll::Ready(_) => Poll::Ready(Paused::Heard),
                     };
                 }
             }
@@ -123,6 +113,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         loop {
             let parsed = self.parser.parse(&self.buffer, self.limits, &mut self.batch);
             if self.batch.is_empty() {
+                self.return_room();
                 return parsed.is_ok() && self.buffer.len() < WAITING_MAX;
             }
             let whole = self.batch.len();

@@ -1,10 +1,11 @@
 //! PBJ: persistent background jobs. The daemon as a library, so that `pbjd`, `pbj`, tests and examples are thin.
 //!
 //! Law: only this crate touches the world, and each part of the world in one file: the clock in [`clock`], files in
-//! [`disk`], sockets in [`listener`] and [`connection`], memory in [`allocator`].
+//! [`disk`], sockets in [`listener`] and `stream.rs`, memory in [`allocator`].
 //!
-//! A tour: [`boot`] puts everything together; [`shared`] is what threads share; [`io_thread`] and [`connection`] serve
-//! clients; [`timer`] lets happen what is due; [`log_writer`] makes it last; [`supervise`] runs it all as a service.
+//! A tour: [`boot`] puts everything together; [`shared`] is what threads share; [`io_thread`] (`io_loop.rs`,
+//! `connection.rs`) serves clients; [`timer`] lets happen what is due; [`log_writer`] makes it last; [`supervise`] runs
+//! it all as a service.
 
 pub mod alarm;
 pub mod allocator;
@@ -13,17 +14,18 @@ pub mod busy;
 pub mod cli;
 pub mod clock;
 pub mod config_file;
-pub mod connection;
+mod connection;
 pub mod control;
 pub mod disk;
 pub mod doors;
 mod durability;
 pub mod embedded;
 pub mod exit;
-pub mod feeder;
+mod feeder;
 pub mod follower;
 pub mod host;
 pub mod http;
+mod io_loop;
 pub mod io_thread;
 pub mod kept_dataset;
 pub mod listener;
@@ -39,10 +41,11 @@ pub mod oom_score;
 pub mod outgoing;
 pub mod panic;
 pub mod rewrite;
+mod room;
 pub mod saver;
 pub mod shared;
 pub mod signals;
+mod stream;
 pub mod supervise;
 pub mod timer;
-pub mod turn;
 pub mod users_file;

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener as StdTcpListener};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener as StdUnixListener;
 use std::path::Path;
@@ -16,7 +16,7 @@ use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use tokio::net::{TcpListener, UnixListener};
 use tokio_util::sync::CancellationToken;
 
-use crate::io_thread::{Incoming, IoThread};
+use crate::io_thread::IoThread;
 use crate::shared::Shared;
 
 /// What somebody from outside is told when there is no password.
@@ -150,7 +150,7 @@ impl Gate {
                         fd: stream.as_raw_fd(),
                         ..Peer::default()
                     };
-                    self.hand_over(Incoming::Unix(stream, peer));
+                    self.hand_over(stream.into(), peer);
                 }
                 Err(error) => rest_after(&error).await,
             }
@@ -193,13 +193,13 @@ impl Gate {
             fd: stream.as_raw_fd(),
             ..Peer::default()
         };
-        self.hand_over(Incoming::Tcp(stream, peer));
+        self.hand_over(stream.into(), peer);
         Ok(())
     }
 
-    fn hand_over(&self, incoming: Incoming) {
+    fn hand_over(&self, stream: OwnedFd, peer: Peer) {
         let next = self.next.fetch_add(1, Ordering::Relaxed);
-        self.threads[next % self.threads.len()].adopt(incoming);
+        self.threads[next % self.threads.len()].adopt(stream, peer);
     }
 }
 

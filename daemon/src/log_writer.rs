@@ -1,10 +1,10 @@
 //! The log as the daemon drives it: frames go in, offsets that are safe come out.
 //!
 //! Law: [`Pace`] decides when to write and to sync, and what is safe; here are the threads that do it.
-//! - Whoever hands frames over writes them, unless that may take long: under `always`, while a sync is going on, or
-//!   while writing waits for the disk. Then the thread `log` does. All frames that gather meanwhile share the next
-//!   write.
-//! - The thread `log` also syncs under `always`; the thread `log-sync` syncs once a second under `everysec`.
+//! - Whoever hands frames over writes them, and syncs them under `always`, unless that may take long: the last sync
+//!   took long, one is going on, or writing waits for the disk. Then the thread `log` does. All frames that gather
+//!   meanwhile share the next write.
+//! - The thread `log-sync` syncs once a second under `everysec`.
 //! - A rewrite cuts the stream: what comes behind the cut goes to the next increment, once everything before it is
 //!   synced. The thread `log` changes files; what is handed over meanwhile waits.
 //! - The door is there even if the log is off: it is closed then, and everything is as safe as it ever will be.
@@ -36,6 +36,10 @@ use crate::log_status::{LogStatus, SyncTimes};
 const SPARE_BUFFERS: usize = 4;
 const SPARE_BYTES: usize = 4 << 20;
 
+/// How long a sync may take for whoever wrote to wait for it, in microseconds: about as long as waking another thread
+/// and being woken by it takes on a busy machine.
+const SYNC_QUICK_US: u64 = 2000;
+
 /// The door to the log.
 pub struct LogDoor {
     state: Mutex<State>,
@@ -51,6 +55,8 @@ pub struct LogDoor {
     synced: AtomicU64,
     /// Somebody wants to know of the next sync.
     watched: AtomicBool,
+    /// Microseconds before each write, for tests of a slow disk.
+    write_pause_us: AtomicU64,
     always: AtomicBool,
     open: AtomicBool,
     /// It is other with the log than the engine was told.
@@ -94,6 +100,8 @@ struct State {
     heal_pause_ms: u64,
     delayed_syncs: u64,
     sync_times: SyncTimes,
+    /// The last sync was quick.
+    syncs_quickly: bool,
     on_news: Option<Box<dyn Fn() + Send>>,
     on_sync: Option<Box<dyn Fn() + Send>>,
 }
@@ -139,6 +147,7 @@ impl LogDoor {
                 heal_pause_ms: heal::PAUSE_FIRST_MS,
                 delayed_syncs: 0,
                 sync_times: SyncTimes::default(),
+                syncs_quickly: false,
                 on_news: None,
                 on_sync: None,
             }),
@@ -148,6 +157,7 @@ impl LogDoor {
             safe: AtomicU64::new(u64::MAX),
             synced: AtomicU64::new(0),
             watched: AtomicBool::new(false),
+            write_pause_us: AtomicU64::new(0),
             always: AtomicBool::new(false),
             open: AtomicBool::new(false),
             news: AtomicBool::new(false),
@@ -334,13 +344,14 @@ impl LogDoor {
         }
     }
 
-    /// Has what was handed over written: on this thread if that is quick.
+    /// Has what was handed over written, and synced under `always`: on this thread if that is quick.
     pub fn write(&self) {
         let mut state = self.state.lock();
         // A place can move without bytes: what only replicas hear counts, too.
         while state.pace.submitted() > state.pace.written() {
             let now_ms = Clock.now().mono_ms;
-            let quick = state.pace.policy() != SyncPolicy::Always
+            let syncs = state.pace.policy() == SyncPolicy::Always;
+            let quick = (state.syncs_quickly || !syncs)
                 && !state.pace.is_syncing()
                 && state.cut.is_none()
                 && !state.closing;
@@ -351,6 +362,9 @@ impl LogDoor {
             // Whoever has the file goes on until nothing is left.
             let Some(file) = state.file.take() else { return };
             state = self.write_once(state, file);
+            if syncs {
+                return self.sync_here(state);
+            }
         }
     }
 

@@ -449,6 +449,10 @@ impl Shared {
                 std::thread::sleep(Duration::from_micros(us));
                 Ok(())
             }
+            Step::PauseBeforeWrites(us) => {
+                self.log.pause_before_writes(us);
+                Ok(())
+            }
             Step::Panic => asked_for_panic(),
             Step::ReloadLog => self.reload_log(engine),
             Step::Shutdown { save, force, .. } => {

@@ -1,14 +1,19 @@
 //! Signs of life to the service manager.
+#![expect(clippy::unwrap_used, reason = "a test ends when something is missing")]
+
+#[path = "shared/ports.rs"]
+mod ports;
 
 use std::os::unix::net::UnixDatagram;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-/// What the service manager allows without a sign: there is one in each third of it.
-const WATCHDOG: Duration = Duration::from_secs(2);
+/// What the service manager allows without a sign: there is one in each third of it, which a machine that stands still
+/// for a second leaves time for.
+const WATCHDOG: Duration = Duration::from_secs(6);
 /// How many are waited for, and how often nothing may come meanwhile, each time for a tenth of a second.
-const SIGNS: usize = 6;
-const SILENCES_MAX: usize = 200;
+const SIGNS: usize = 4;
+const SILENCES_MAX: usize = 400;
 
 /// Threads with nothing to do answer at once on one look and a moment later on the next. They were once
 /// called stuck for that: the look counted the answer to its own question, if it was quick.
@@ -18,7 +23,7 @@ fn a_daemon_with_nothing_to_do_is_alive() {
     let path = folder.path().join("notify");
     let manager = UnixDatagram::bind(&path).unwrap();
     manager.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let port = ports::free_port();
     let mut daemon = Command::new(env!("CARGO_BIN_EXE_pbjd"))
         .args([
             "--bind",

@@ -82,8 +82,8 @@ def crowd(semaphore):
 def demo(r):
     for kind in (ClassicSemaphore, PbjSemaphore):
         assert crowd(kind(r, "door", places=3)) == 3
-        brief = kind(r, "brief", places=1, seconds=1)
+        brief = kind(r, "brief", places=1, seconds=3)
         dead = brief.enter()
         assert dead and brief.enter() is None and brief.refresh(dead)
-        time.sleep(1.1)
+        time.sleep(3.1)
         assert brief.enter(), "the place of who does not come back is free again"

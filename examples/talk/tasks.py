@@ -79,7 +79,7 @@ def demo(r):
     functions = {"mail": done.append, "fail once": fail_once}
     for queue in (ClassicQueue(r, "classic"), PbjQueue(r, "pbj")):
         done.clear()
-        queue.push("mail", "later", delay_s=0.2)
+        queue.push("mail", "later", delay_s=2)
         queue.push("mail", "now")
         while len(done) < 2:
             queue.work_once("w1", functions, wait_s=0.1)

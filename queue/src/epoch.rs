@@ -7,6 +7,10 @@
 //! gives out larger numbers, without having heard of anybody. The date is in the keyspace before the first number of
 //! the epoch is given out.
 //!
+//! The same holds for one server. What its disk has after a power cut may lack the last seconds, and with them what was
+//! said about numbers then (unless `appendfsync` is `always`); a log that was cut back, or files of yesterday that were
+//! put in place, lack more. So each process that takes over data from another begins an epoch, too.
+//!
 //! Clocks of two machines may differ by less than the time between the two promotions. A clock that is behind numbers
 //! that are known here is not believed: the epoch begins well above those.
 
@@ -40,22 +44,44 @@ impl Queues {
         Ok(())
     }
 
+    /// The highest number that is known here.
+    fn known_number(&self) -> u64 {
+        let given = self.all.iter().flat_map(|queue| [queue.tokens.last(), queue.jobs.last()]);
+        given.chain([self.locks.last_token(), self.epoch]).max().unwrap_or(0)
+    }
+
     /// Begins an epoch: another server was the master until now.
     ///
     /// # Errors
     /// The key holds another type.
     pub(crate) fn begin_epoch(&mut self, txn: &mut Txn<'_>) -> Result<(), Fault> {
-        let given = self.all.iter().flat_map(|queue| [queue.tokens.last(), queue.jobs.last()]);
-        let known = given.chain([self.locks.last_token(), self.epoch]).max().unwrap_or(0);
-        self.epoch = begins_at(txn.now().wall_us, known);
-        Fields::default().number(EPOCH, self.epoch).write(&mut txn.in_db(0), &KeyName::Locks.to_key())?;
+        self.rise(txn.now().wall_us);
+        Fields::default().number(EPOCH, self.epoch).write(&mut txn.in_db(0), &KeyName::Locks.to_key())
+    }
+
+    /// Begins an epoch: another process served this data until now, and may have given out numbers of which the disk
+    /// knows nothing.
+    ///
+    /// # Errors
+    /// The key holds another type.
+    pub(crate) fn begin_epoch_after_losses(&mut self, txn: &mut Txn<'_>) -> Result<(), Fault> {
+        if self.known_number() > 0 {
+            return self.begin_epoch(txn);
+        }
+        // Who never used a queue finds no key that he did not write. The first block that is reserved is behind the
+        // clock, and so says the same.
+        self.rise(txn.now().wall_us);
+        Ok(())
+    }
+
+    fn rise(&mut self, wall_us: u64) {
+        self.epoch = begins_at(wall_us, self.known_number());
         for queue in &mut self.all {
             queue.tokens.raise(self.epoch);
             // Jobs that were pushed there and did not come across keep their ids to themselves.
             queue.jobs.raise(self.epoch);
         }
         self.locks.raise_tokens(self.epoch);
-        Ok(())
     }
 }
 

@@ -105,6 +105,12 @@ impl Extension for Queues {
         debug_assert!(done.is_ok(), "{done:?}");
     }
 
+    fn restarted(&mut self, txn: &mut Txn<'_>) {
+        self.loaded(txn);
+        let done = self.begin_epoch_after_losses(txn);
+        debug_assert!(done.is_ok(), "{done:?}");
+    }
+
     fn promoted(&mut self, txn: &mut Txn<'_>) {
         self.loaded(txn);
         let done = self.begin_epoch(txn);

@@ -118,7 +118,7 @@ pub struct Queues {
     /// By database: no queue gives out tokens up to this one. Queues that were emptied away may come back, and a worker
     /// of the time before must not hold a token that is good again.
     token_floors: BTreeMap<usize, u64>,
-    /// When this server, or one that it followed, took over from another, in microseconds: no queue gives out numbers
+    /// When this process, or one that it followed, took over from another, in microseconds: no queue gives out numbers
     /// up to it. Zero if none ever did.
     pub(crate) epoch: u64,
 }

@@ -16,9 +16,8 @@ from places import HERE, Server, node_modules, python_of
 
 LIBRARIES = HERE / "libraries"
 DELAY_S = 2.0
-# A delay counts from the call, and `acked` is written when the call came back: some time may lie between. RQ counts in whole
-# seconds, and may be one early.
-EARLY_MAX_S = 1.5
+# RQ counts in whole seconds, and may be one early.
+EARLY_MAX_S = 1.0
 WAIT_MAX_S = 60
 # The scheduler of some libraries ends with its connection, and holds a lock for another minute; what is due then comes when the
 # worker is started again, as its user would do. A job is missing when it is not found then either.
@@ -118,7 +117,7 @@ class Trial:
         return runs
 
     def acked(self):
-        """The times at which the library said that a job is pushed, by id."""
+        """When each job was pushed whose push succeeded, by id: the time before the call, from which a delay counts."""
         return {number: float(at) for number, at in (line.split() for line in self.lines("acked"))}
 
     # Processes.

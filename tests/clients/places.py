@@ -7,7 +7,6 @@ servers listen on loopback only, and are ended by their process number.
 import hashlib
 import os
 import pathlib
-import random
 import shutil
 import signal
 import socket
@@ -17,6 +16,10 @@ import tempfile
 import time
 
 HERE = pathlib.Path(__file__).resolve().parent
+sys.path.append(str(HERE.parent / "shared"))
+
+from ports import free_port  # noqa: E402
+
 CACHE = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache") / "pbj-clients"
 START_MAX_S = 20
 STOP_MAX_S = 20
@@ -60,19 +63,6 @@ def node_modules():
         subprocess.run(["npm", "ci", *quiet], cwd=folder, check=True)
 
     return _made_once("node", b"".join(file.read_bytes() for file in lists), make) / "node_modules"
-
-
-def free_port():
-    """A port below those that the kernel gives to outgoing connections: while a killed server is away its clients go on trying to
-    connect, and one of them could be given that very port, and talk to itself."""
-    while True:
-        port = random.randrange(10_240, 30_000)
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-                return port
-            except OSError:
-                continue
 
 
 class Server:

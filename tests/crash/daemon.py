@@ -10,9 +10,9 @@ import threading
 import time
 
 HERE = pathlib.Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent / "differential"))
+sys.path[:0] = [str(HERE.parent / "differential"), str(HERE.parent / "shared")]
 
-from peers import free_port  # noqa: E402
+from ports import free_port  # noqa: E402
 from wire import Client, Closed, Silent  # noqa: E402
 
 START_MAX_S = 60

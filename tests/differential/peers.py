@@ -4,21 +4,20 @@ Law: they listen on loopback only, are ended by their process number, and leave 
 """
 
 import os
+import pathlib
 import shutil
-import socket
 import subprocess
+import sys
 import tempfile
 import time
 
 from wire import Client, Closed
 
+sys.path.append(str(pathlib.Path(__file__).resolve().parents[1] / "shared"))
+
+from ports import free_port  # noqa: E402
+
 START_MAX_S = 20
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 class Peer:

@@ -175,7 +175,9 @@ class Session:
         found = 0
         for _, key in self.differing():
             found += 1
-            if self.call(b"OBJECT", b"ENCODING", key) != [("$", b"skiplist"), ("$", b"listpack")]:
+            # Ours may have lost the sign of a zero as a compact sorted set, and have grown into a skip list since.
+            reference, ours = self.call(b"OBJECT", b"ENCODING", key)
+            if reference != ("$", b"skiplist") or ours not in (("$", b"listpack"), ("$", b"skiplist")):
                 return False
             scores = [
                 {member[1]: score[1] for member, score in zip(flat[::2], flat[1::2])}

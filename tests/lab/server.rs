@@ -135,7 +135,11 @@ impl Server {
         engine.set_feed_wanted(true);
         engine.resume(loaded_at.clone());
         engine.follow_configured();
-        engine.loaded(now);
+        if report.is_new {
+            engine.loaded(now);
+        } else {
+            engine.restarted(now);
+        }
         let mut server = Self {
             engine,
             loaded,
@@ -245,7 +249,9 @@ impl Server {
 
     fn step(&mut self, step: &Step, answer: &mut Answer) -> Result<(), String> {
         match step {
-            Step::Stall(_) | Step::Log(_) | Step::Panic | Step::EndGivenUp => Ok(()),
+            Step::Stall(_) | Step::PauseBeforeWrites(_) | Step::Log(_) | Step::Panic | Step::EndGivenUp => {
+                Ok(())
+            }
             Step::Shutdown { .. } => {
                 answer.shutdown = true;
                 Ok(())

@@ -12,6 +12,7 @@ mod found;
 mod lock;
 mod look;
 mod matrix;
+mod numbers;
 mod push;
 mod reload;
 mod settle;

@@ -8,13 +8,15 @@ import os
 import pathlib
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.append(str(ROOT / "tests" / "shared"))
+
+from ports import free_port  # noqa: E402
 
 
 def programs(folder):
@@ -26,12 +28,6 @@ def programs(folder):
     if not builds:
         sys.exit("there is no build: cargo build --release -p pbj, or --bin FOLDER")
     return max(builds, key=lambda build: (build / "pbj").stat().st_mtime)
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 class Machine:

@@ -18,7 +18,8 @@ def disks(lab):
         expect(lab, head, [(":", 1), (":", 1)], "WAITAOF", 1, 1, 10_000)
         # The one without a log never has it on its disk, though it has it.
         head.ask("SET", "k", "3")
-        expect(lab, head, [(":", 1), (":", 1)], "WAITAOF", 1, 2, 3_000)
+        expect(lab, head, [(":", 1), (":", 1)], "WAITAOF", 1, 1, 10_000)
+        expect(lab, head, [(":", 1), (":", 1)], "WAITAOF", 1, 2, 1_000)
         if head.ask("WAIT", 2, 5_000) != 2:
             raise lab.Wrong("WAIT does not count both replicas")
         refused(lab, safe, b"WAITAOF cannot be used with replica instances", "WAITAOF", 0, 0, 10)

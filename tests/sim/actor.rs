@@ -148,8 +148,9 @@ impl Actor {
 }
 
 impl Actor {
-    /// A power cut took back deliveries and locks that are not known (any more). Their tokens may be given out again,
-    /// so whoever had them is assumed to have lost its power, too: under `everysec` and `no` this is as documented.
+    /// A power cut took back deliveries and locks that are not known (any more), and a clock was set back. Their tokens
+    /// may be given out again, so whoever had them is assumed to have lost its power, too: under `everysec` and `no`
+    /// this is as documented.
     pub fn forget_tokens(
         &mut self,
         is_job_known: impl Fn(&str, u64) -> bool,

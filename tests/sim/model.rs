@@ -158,6 +158,8 @@ pub struct Model {
     pub ever: BTreeSet<Scoped>,
     /// Highest tokens by queue.
     pub tokens: BTreeMap<Scoped, u64>,
+    /// Highest numbers of jobs by queue, since its database was emptied.
+    pub numbers: BTreeMap<Scoped, u64>,
     /// Locks by name.
     pub locks: BTreeMap<Scoped, Lock>,
     /// Highest tokens of locks by database.
@@ -176,8 +178,6 @@ pub struct Model {
     pub lines: BTreeMap<String, Vec<u64>>,
     /// Keys and jobs about which a crash left doubt.
     pub doubtful: BTreeSet<Scoped>,
-    /// Databases that were emptied since the last start: their counters may begin again after the next.
-    pub emptied: BTreeSet<usize>,
 }
 
 /// Something that must not be.
@@ -262,10 +262,6 @@ impl Model {
     /// have ended hold a little longer, and none holds longer than it was given.
     fn started(&mut self, moment: Moment) {
         self.lines.clear();
-        for db in std::mem::take(&mut self.emptied) {
-            self.tokens.retain(|(known, _), _| *known != db);
-            self.lock_tokens.remove(&db);
-        }
         let now = moment.steady_ms;
         let mend = |until: u64, given: u64| {
             let grace = pbj_queue::limits::RESTART_GRACE_MS.min(given);
@@ -277,6 +273,19 @@ impl Model {
         for lock in self.locks.values_mut() {
             lock.until_ms = mend(lock.until_ms, lock.ttl_ms);
         }
+    }
+
+    /// Numbers that were given out before a crash are not given out again, although it took back what was said of them.
+    pub fn remember_numbers(&mut self, before: &Self) {
+        fn raise<K: Clone + Ord>(now: &mut BTreeMap<K, u64>, before: &BTreeMap<K, u64>) {
+            for (key, &number) in before {
+                let highest = now.entry(key.clone()).or_default();
+                *highest = number.max(*highest);
+            }
+        }
+        raise(&mut self.tokens, &before.tokens);
+        raise(&mut self.numbers, &before.numbers);
+        raise(&mut self.lock_tokens, &before.lock_tokens);
     }
 
     /// Forgets a key or a lock.
@@ -303,6 +312,7 @@ impl Model {
             // Which jobs it touched stands in the reply; all of the database are taken instead.
             self.jobs.iter_mut().filter(|((known, _), _)| known == db).for_each(|(_, job)| job.unsure = true);
             self.tokens.retain(|(known, _), _| known != db);
+            self.numbers.retain(|(known, _), _| known != db);
         }
         if words[0].starts_with("LOCK.") {
             self.lock_tokens.remove(db);

@@ -122,13 +122,24 @@ impl Seen<'_> {
                 _ => Err(format!("an error for a job that can be pushed (known: {known:?})")),
             };
         }
-        model.pushed(&self.scoped(&text(Some(self.reply))?), self.fresh_job(), self.moment)
+        self.pushed(model, &text(Some(self.reply))?)
+    }
+
+    fn pushed(&self, model: &mut Model, id: &str) -> Verdict {
+        if self.option("ID").is_none() {
+            let (queue, number) = id.rsplit_once(':').ok_or("an id without a number")?;
+            let highest = model.numbers.entry(self.scoped(queue)).or_default();
+            if ms(number) <= *highest {
+                return Err(format!("number {number} of {queue} after {highest}"));
+            }
+            *highest = ms(number);
+        }
+        model.pushed(&self.scoped(id), self.fresh_job(), self.moment)
     }
 
     fn mpush(&self, model: &mut Model) -> Verdict {
         let ids = self.reply.items().ok_or("an array of ids is missing")?;
-        ids.iter()
-            .try_for_each(|id| model.pushed(&self.scoped(&text(Some(id))?), self.fresh_job(), self.moment))
+        ids.iter().try_for_each(|id| self.pushed(model, &text(Some(id))?))
     }
 
     fn fetch(&self, model: &mut Model) -> Verdict {
@@ -385,7 +396,7 @@ impl Seen<'_> {
         model.texts.retain(|name, _| !here(name));
         model.fields.retain(|name, _| !here(name));
         model.dated.retain(|name, _| !here(name));
-        model.emptied.insert(self.db);
+        model.numbers.retain(|queue, _| !here(queue));
     }
 }
 

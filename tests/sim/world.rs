@@ -86,6 +86,10 @@ pub struct World {
     late_ms: u64,
     /// By how much the wall clock was set in this life.
     wall_set_ms: i64,
+    /// Somebody has set the wall clock back, in this life or in one before.
+    was_set_back: bool,
+    /// Where the history was when the start had said where numbers begin, if it did.
+    start_told: Option<u64>,
     /// The wall clock was set back in this life: jobs with a date may be ready before it.
     pub(super) dates_blurred: bool,
     set_back: bool,
@@ -192,6 +196,8 @@ impl World {
             failed_at: None,
             late_ms: 0,
             wall_set_ms: 0,
+            was_set_back: false,
+            start_told: None,
             dates_blurred: false,
             set_back: false,
             unique: 0,

@@ -10,10 +10,15 @@ use std::time::Duration;
 use parking_lot::MutexGuard;
 use pbj_store::durable::{Health, SyncPolicy};
 
-use super::{LogDoor, LogFile, LogThreads, State};
+use super::{LogDoor, LogFile, LogThreads, SYNC_QUICK_US, State};
 use crate::clock::Clock;
 
 impl LogDoor {
+    /// Lets each write begin so many microseconds later: DEBUG AOF-FLUSH-SLEEP.
+    pub fn pause_before_writes(&self, us: u64) {
+        self.write_pause_us.store(us, Ordering::Relaxed);
+    }
+
     /// Writes the whole queue.
     pub(super) fn write_once<'a>(
         &'a self,
@@ -24,6 +29,10 @@ impl LogDoor {
         let (end, epoch) = (state.pace.submitted(), state.epoch);
         let is_retry = state.health == Health::Stalled;
         drop(state);
+        let pause_us = self.write_pause_us.load(Ordering::Relaxed);
+        if pause_us > 0 {
+            std::thread::sleep(Duration::from_micros(pause_us));
+        }
         let before = file.log.size();
         let written = file.write(&mut frames, is_retry);
         let mut state = self.state.lock();
@@ -40,7 +49,7 @@ impl LogDoor {
         state.keep_spare(frames);
         self.publish(&mut state);
         // Otherwise the thread that syncs knows already when it is due, and a write costs no switch.
-        if was_clean {
+        if was_clean && state.pace.policy() == SyncPolicy::EverySecond {
             self.sync_work.notify_one();
         }
         if state.stopping || state.closing || state.cut.is_some() {
@@ -63,14 +72,7 @@ impl LogDoor {
                 file if state.ends_broken(file.is_some()) => state = self.end_broken(state, file),
                 None if state.stopping && !self.is_open() => return,
                 Some(file) if state.pace.may_write(now_ms) => state = self.write_once(state, file),
-                Some(mut file) if may_sync => {
-                    let LogFile { disk, log } = &mut file;
-                    let (again, is_current) = self.sync_with(state, || log.sync(&mut **disk));
-                    state = again;
-                    if is_current {
-                        state.file = Some(file);
-                    }
-                }
+                Some(file) if may_sync => state = self.sync_file(state, file),
                 Some(file) if state.may_change_files() => state = self.change_files(state, file),
                 Some(file) if state.is_ending() => state = self.end_file(state, file),
                 file => {
@@ -93,6 +95,27 @@ impl LogDoor {
                 }
             }
         }
+    }
+
+    /// Syncs what was just written, on this thread. What is handed over meanwhile is for the thread `log`: whoever is
+    /// here has clients to serve.
+    pub(super) fn sync_here(&self, mut state: MutexGuard<'_, State>) {
+        let Some(file) = state.file.take() else { return };
+        let state = self.sync_file(state, file);
+        let is_behind = state.pace.submitted() > state.pace.written();
+        if is_behind || state.stopping || state.closing || state.cut.is_some() {
+            self.work.notify_one();
+        }
+    }
+
+    /// Syncs everything that is written.
+    fn sync_file<'a>(&'a self, state: MutexGuard<'a, State>, mut file: LogFile) -> MutexGuard<'a, State> {
+        let LogFile { disk, log } = &mut file;
+        let (mut state, is_current) = self.sync_with(state, || log.sync(&mut **disk));
+        if is_current {
+            state.file = Some(file);
+        }
+        state
     }
 
     /// Goes on in the increment behind the cut.
@@ -167,6 +190,7 @@ impl LogDoor {
             return (self.lose(state, &error.to_string()), false);
         }
         state.sync_times.record(us);
+        state.syncs_quickly = us <= SYNC_QUICK_US;
         state.pace.sync_ends();
         self.publish(&mut state);
         if self.watched.swap(false, Ordering::Relaxed)

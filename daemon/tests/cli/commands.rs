@@ -5,7 +5,8 @@ use std::process::Stdio;
 
 use serde_json::{Value as Json, json};
 
-use crate::support::{Daemon, PBJ, free_port, text};
+use crate::ports::free_port;
+use crate::support::{Daemon, PBJ, text};
 
 fn with_input(daemon: &Daemon, words: &[&str], input: &[u8]) -> std::process::Output {
     let mut command = daemon.command(words);

@@ -26,7 +26,8 @@ fn all_gone(pids: &[u32]) {
 fn a_time_out_ends_the_whole_family() {
     let daemon = Daemon::start();
     let _worker = daemon.worker(&["--kill-grace", "200ms"]);
-    let id = daemon.push(&["--timeout", "1s"], FAMILY);
+    // Long enough for the family to be there on a machine that stands still for seconds.
+    let id = daemon.push(&["--timeout", "5s"], FAMILY);
     let pids = family(&daemon);
     let job = daemon.wait_for_state(&id, "dead");
     assert_eq!(job["error_kind"], "timeout");
@@ -66,7 +67,8 @@ fn who_waits_for_a_cancelled_job_is_told() {
 fn a_job_cancelled_by_another_client_is_ended_at_the_next_renewal() {
     let daemon = Daemon::start();
     let _worker = daemon.worker(&[]);
-    let id = daemon.push(&["--lease", "1s"], "echo $$ > own; exec sleep 300");
+    // A lease that ended before its renewal would be lost, and the job cancelled without waiting for its process.
+    let id = daemon.push(&["--lease", "6s"], "echo $$ > own; exec sleep 300");
     let pid = number_in(&daemon.path("own"));
     daemon.says(&["cli", "job.cancel", &id]);
     daemon.wait_for_state(&id, "cancelled");

@@ -1,11 +1,17 @@
 //! Workers and daemons that are killed: nothing is lost, and nothing is left behind.
 
 use std::os::unix::process::ExitStatusExt as _;
+use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use serde_json::json;
 
 use crate::support::{Daemon, is_alive, lines_in, number_in, until};
+
+/// A lease that has to last while its worker lives: a renewal comes in time, although the machine stands still for
+/// seconds.
+const LEASE: &str = "6s";
+const LEASE_TIME: Duration = Duration::from_secs(6);
 
 #[test]
 fn a_killed_worker_leaves_nothing_behind_and_another_one_finishes() {
@@ -13,7 +19,7 @@ fn a_killed_worker_leaves_nothing_behind_and_another_one_finishes() {
     let mut first = daemon.worker(&["--name", "first", "--kill-grace", "100ms"]);
     let script = "test -e child && exec echo again
         setsid sleep 300 & echo $! > leaver; sleep 300 & echo $! > child; wait";
-    let id = daemon.push(&["--lease", "1s"], script);
+    let id = daemon.push(&["--lease", LEASE], script);
     let pids = ["leaver", "child"].map(|name| number_in(&daemon.path(name)));
     first.signal(Signal::SIGKILL);
     first.ended();
@@ -29,11 +35,11 @@ fn a_job_outlives_a_killed_daemon() {
     let mut daemon = Daemon::start();
     let _worker = daemon.worker(&[]);
     let script = "echo x >> runs; while [ ! -e gate ]; do sleep 0.01; done; echo finished";
-    let id = daemon.push(&["--lease", "4s"], script);
+    let id = daemon.push(&["--lease", LEASE], script);
     until("it runs", || daemon.path("runs").exists());
     daemon.kill();
     until("the worker knows", || daemon.worker_log().contains("trying again until it answers"));
-    std::thread::sleep(std::time::Duration::from_millis(4500)); // Longer than the lease: that is the point.
+    std::thread::sleep(LEASE_TIME + LEASE_TIME / 8); // Longer than the lease: that is the point.
     daemon.restart();
     until("the worker is back", || daemon.worker_log().contains("again"));
     std::fs::write(daemon.path("gate"), "").unwrap();
@@ -67,7 +73,7 @@ fn a_worker_that_slept_through_its_lease_lets_go() {
     // One place: a second one would be first in line for what the first lost.
     let first = daemon.worker(&["--name", "first", "--concurrency", "1"]);
     let script = "echo $$ > own.$PBJ_ATTEMPT; while [ ! -e gate ]; do sleep 0.01; done; echo $PBJ_ATTEMPT";
-    let id = daemon.push(&["--lease", "1s"], script);
+    let id = daemon.push(&["--lease", LEASE], script);
     let pid = number_in(&daemon.path("own.1"));
     first.signal(Signal::SIGSTOP);
     let _second = daemon.worker(&["--name", "second"]);
@@ -86,8 +92,7 @@ fn a_worker_that_slept_through_its_lease_lets_go() {
 fn a_lease_is_kept_for_as_long_as_a_job_takes() {
     let daemon = Daemon::start();
     let _worker = daemon.worker(&["--concurrency", "2"]);
-    // Long enough for a renewal to come in time on a machine that stands still for seconds.
-    let id = daemon.push(&["--lease", "6s"], "echo x >> runs; sleep 7");
+    let id = daemon.push(&["--lease", LEASE], "echo x >> runs; sleep 7");
     let job = daemon.wait_for_state(&id, "done");
     assert_eq!((&job["attempt"], &job["lost"]), (&json!(1), &json!(0)));
     assert_eq!(lines_in(&daemon.path("runs")), 1);

@@ -4,6 +4,9 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)] // A test may end in a panic; the lint knows test functions only.
 
+#[path = "../shared/ports.rs"]
+mod ports;
+
 mod commands;
 mod cron;
 mod ends;

@@ -1,15 +1,16 @@
 //! Daemons, workers and calls of `pbj` for tests.
 
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value as Json;
 use tempfile::TempDir;
+
+use crate::ports::free_port;
 
 pub(crate) const PBJ: &str = env!("CARGO_BIN_EXE_pbj");
 const PBJD: &str = env!("CARGO_BIN_EXE_pbjd");
@@ -26,18 +27,6 @@ pub(crate) fn until(what: &str, mut so: impl FnMut() -> bool) {
         std::thread::sleep(LOOK);
     }
     panic!("still not so: {what}");
-}
-
-/// A port that nobody uses, and that no outgoing connection is given by the kernel (those begin at 32768).
-pub(crate) fn free_port() -> u16 {
-    static NEXT: AtomicU32 = AtomicU32::new(0);
-    let is_free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
-    let first = std::process::id().wrapping_mul(97);
-    let mut ports = std::iter::repeat_with(|| {
-        let nth = NEXT.fetch_add(1, Ordering::Relaxed);
-        10_240 + (first.wrapping_add(nth) % 20_000) as u16
-    });
-    ports.find(is_free).unwrap()
 }
 
 pub(crate) fn is_open(port: u16) -> bool {

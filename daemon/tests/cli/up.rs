@@ -4,7 +4,8 @@ use std::process::{Command, Stdio};
 
 use nix::sys::signal::Signal;
 
-use crate::support::{Daemon, PBJ, Running, free_port, is_open, lines_in, number_in, text, until};
+use crate::ports::free_port;
+use crate::support::{Daemon, PBJ, Running, is_open, lines_in, number_in, text, until};
 
 struct Up {
     port: u16,

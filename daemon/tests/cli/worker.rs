@@ -21,7 +21,7 @@ fn a_waited_for_command_looks_as_if_it_had_been_run_here() {
     let (code, out, err) = run(&[], "echo out; kill -9 $$");
     assert_eq!((code, &*out), (137, "out\n"));
     assert!(err.contains("ended by signal 9 (SIGKILL)"), "{err}");
-    let (code, out, _) = run(&["--timeout", "200ms"], "echo out; exec sleep 100");
+    let (code, out, _) = run(&["--timeout", "4s"], "echo out; exec sleep 100");
     assert_eq!((code, &*out), (124, "out\n"));
     let missing = daemon.call(&["run", "--wait", "--", "no-such-program"]);
     assert_eq!(missing.status.code(), Some(127));

@@ -5,11 +5,15 @@
 //! `tests/differential`).
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test ends when something is missing")]
 
+#[path = "../shared/ports.rs"]
+mod ports;
+
 use std::io::{ErrorKind, Read, Write};
-use std::net::{Shutdown, TcpListener, TcpStream};
+use std::net::{Shutdown, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use ports::free_port;
 use tempfile::TempDir;
 
 /// Asked behind a case that leaves the connection open, so that the end of its answer is known.
@@ -27,10 +31,6 @@ struct Daemon {
     port: u16,
     http_port: u16,
     _folder: TempDir,
-}
-
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 fn connect(port: u16) -> TcpStream {
@@ -131,6 +131,8 @@ fn read(link: &mut TcpStream, how: &str) -> Vec<u8> {
             {
                 return came;
             }
+            // The process was stopped for a while, and goes on.
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
             Err(error) => panic!("{how}: {error}, after {}", came.escape_ascii()),
         }
         if how == "http" && came.contains(&b'\n') {

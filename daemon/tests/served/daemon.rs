@@ -1,15 +1,17 @@
 //! A real `pbjd`, and how to talk to it.
 
 use std::fmt::Debug;
-use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use redis::{Client, Connection, RedisResult};
 use tempfile::TempDir;
+
+use crate::ports::free_port;
 
 /// A daemon; it ends with its test.
 pub(crate) struct Daemon {
@@ -30,7 +32,7 @@ impl Daemon {
 
     /// On a folder that stays when it ends.
     pub(crate) fn start_on(folder: &Path, directives: &[&str]) -> Self {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = free_port();
         let process = Command::new(env!("CARGO_BIN_EXE_pbjd"))
             .args(["--bind", "127.0.0.1", "--http-port", "0", "--port", &port.to_string()])
             .args(["--enable-debug-command", "yes", "--enable-protected-configs", "yes", "--dir"])
@@ -96,6 +98,19 @@ pub(crate) fn say(r: &mut Connection, request: &str) -> RedisResult<String> {
         command.arg(word);
     });
     command.query(r)
+}
+
+/// Does what would never end if something were wrong.
+pub(crate) fn ends_within(seconds: u64, what: &str, work: impl FnOnce() + Send + 'static) {
+    let (done, ended) = channel();
+    let working = std::thread::spawn(move || {
+        work();
+        // Nobody listens any more when it is too late.
+        let _ = done.send(());
+    });
+    let ended = ended.recv_timeout(Duration::from_secs(seconds));
+    assert_ne!(ended, Err(RecvTimeoutError::Timeout), "{what}: not in {seconds} s");
+    working.join().unwrap();
 }
 
 /// Looks until there is what is wanted, for so many seconds.

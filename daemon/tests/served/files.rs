@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use redis::{Commands, Connection};
 
-use crate::daemon::{Daemon, say, within};
+use crate::daemon::{Daemon, ends_within, say, within};
 
 fn info(r: &mut Connection, field: &str) -> String {
     let text = say(r, "INFO persistence").unwrap();
@@ -283,7 +283,10 @@ fn save_points_save_and_a_save_can_be_cancelled() {
     let daemon = Daemon::start_on(folder.path(), &["--appendonly", "no", "--save", "1 10"]);
     let mut r = daemon.connect();
     fill(&mut r, 100);
-    wait_for(&mut r, "rdb_saves", "1");
+    within(10, "a save", true, || info(&mut r, "rdb_saves") != "0");
+    let no_more: String = redis::cmd("CONFIG").arg(&["SET", "save", ""]).query(&mut r).unwrap();
+    assert_eq!(no_more, "OK");
+    wait_for(&mut r, "rdb_bgsave_in_progress", "0");
     say(&mut r, "CONFIG SET rdb-key-save-delay 10000000").unwrap();
     say(&mut r, "BGSAVE").unwrap();
     assert!(say(&mut r, "BGSAVE").unwrap_err().to_string().contains("already in progress"));
@@ -320,37 +323,37 @@ fn a_snapshot_that_cannot_be_written_stops_writes_and_the_end() {
     daemon.end("SHUTDOWN");
 }
 
-/// WAITAOF says when the disk has what this connection wrote, whatever `appendfsync` promises to everybody.
 /// What is on its way when `appendfsync` stops to be `always` still waits for its sync, so somebody has to make it.
 #[test]
 fn replies_come_while_the_policy_of_the_log_changes() {
-    let folder = tempfile::tempdir().unwrap();
-    let daemon = Daemon::start_on(folder.path(), &["--appendfsync", "always"]);
-    let done = Arc::new(AtomicI64::new(0));
-    let writers: Vec<_> = (0..4)
-        .map(|writer| {
-            let (mut r, done) = (daemon.connect(), Arc::clone(&done));
-            r.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-            std::thread::spawn(move || {
-                while done.load(Ordering::Relaxed) == 0 {
-                    say(&mut r, &format!("INCR counter:{writer}")).unwrap();
-                }
+    ends_within(60, "replies while the policy changes", || {
+        let folder = tempfile::tempdir().unwrap();
+        let daemon = Daemon::start_on(folder.path(), &["--appendfsync", "always"]);
+        let done = Arc::new(AtomicI64::new(0));
+        let writers: Vec<_> = (0..4)
+            .map(|writer| {
+                let (mut r, done) = (daemon.connect(), Arc::clone(&done));
+                std::thread::spawn(move || {
+                    while done.load(Ordering::Relaxed) == 0 {
+                        say(&mut r, &format!("INCR counter:{writer}")).unwrap();
+                    }
+                })
             })
-        })
-        .collect();
-    let mut r = daemon.connect();
-    r.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-    for _ in 0..100 {
-        for policy in ["no", "always", "everysec", "always"] {
-            say(&mut r, &format!("CONFIG SET appendfsync {policy}")).unwrap();
+            .collect();
+        let mut r = daemon.connect();
+        for _ in 0..100 {
+            for policy in ["no", "always", "everysec", "always"] {
+                say(&mut r, &format!("CONFIG SET appendfsync {policy}")).unwrap();
+            }
         }
-    }
-    say(&mut r, "CONFIG SET appendfsync no").unwrap();
-    say(&mut r, "INCR counter:last").unwrap();
-    done.store(1, Ordering::Relaxed);
-    writers.into_iter().for_each(|writer| writer.join().unwrap());
+        say(&mut r, "CONFIG SET appendfsync no").unwrap();
+        say(&mut r, "INCR counter:last").unwrap();
+        done.store(1, Ordering::Relaxed);
+        writers.into_iter().for_each(|writer| writer.join().unwrap());
+    });
 }
 
+/// WAITAOF says when the disk has what this connection wrote, whatever `appendfsync` promises to everybody.
 #[test]
 fn who_asks_waits_for_the_disk() {
     let folder = tempfile::tempdir().unwrap();

@@ -3,6 +3,9 @@
 //! Not here: the command line (`cli`), malformed input (`malformed`), clients of other languages (`tests/clients`).
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test ends when something is missing")]
 
+#[path = "../shared/ports.rs"]
+mod ports;
+
 mod daemon;
 mod directives;
 mod files;
@@ -10,3 +13,4 @@ mod redis_rs;
 mod replica;
 mod signals;
 mod slow_reader;
+mod turns;

@@ -314,11 +314,16 @@ impl Command {
             let flags = spec.flags_in(args);
             found.extend(indices.into_iter().map(|index| (index, flags)));
         }
-        if self.keys.len() > 1 && self.keys.iter().any(|spec| spec.counts_loosely(args)) {
+        if self.keys.len() > 1 && self.counts_keys_loosely(args) {
             // The destination comes last.
             found.rotate_left(1);
         }
         found
+    }
+
+    /// Whether the number of keys in a request is none that the command would take.
+    pub fn counts_keys_loosely(&self, args: &[&[u8]]) -> bool {
+        self.keys.iter().any(|spec| spec.counts_loosely(args))
     }
 
     /// All its categories of access control.

@@ -348,6 +348,10 @@ fn keys_of(engine: &Engine, request: &[&[u8]]) -> Result<Vec<(usize, u16)>, Faul
     }
     let mut keys = callable.row.key_positions(request);
     keys.retain(|(_, flags)| flags & Key::NOT_KEY == 0);
+    if callable.row.counts_keys_loosely(request) {
+        // Redis finds them in another way then, which knows nothing of what is done with them.
+        keys.iter_mut().for_each(|(_, flags)| *flags = 0);
+    }
     if keys.is_empty() && !callable.row.is(NO_MANDATORY_KEYS) {
         return Err(Fault::other("Invalid arguments specified for command"));
     }

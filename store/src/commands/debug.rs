@@ -16,6 +16,8 @@ const POPULATE_MAX: i64 = 1 << 30;
 /// The subcommands, for DEBUG HELP.
 const HELP: &[&str] = &[
     "DEBUG <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
+    "AOF-FLUSH-SLEEP <microseconds>",
+    "    Wait before each write of the log, as for a slow disk.",
     "CHANGE-REPL-ID",
     "    Give the history of replication another name: no replica can go on where it was.",
     "CONFIG-REWRITE-FORCE-ALL",
@@ -99,6 +101,10 @@ fn debug(engine: &mut Engine, client: ClientId, mut args: Args<'_>, reply: &mut 
             engine.allow_all_in_scripts(args.integer()? != 0);
             reply.ok();
             Ok(Outcome::Done)
+        }
+        (b"aof-flush-sleep", 1) => {
+            let us = args.integer()?.try_into().map_err(|_| Fault::other("out of range"))?;
+            engine.hold(client, Step::PauseBeforeWrites(us), reply)
         }
         (b"protocol", 1) => protocol(args, reply),
         (b"stringmatch-len", 2) => {

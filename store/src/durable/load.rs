@@ -147,6 +147,8 @@ pub struct LoadReport {
     pub unsealed: Unsealed,
     /// The place of the history of replication that the data is at.
     pub place: Option<Place>,
+    /// There was nothing: the log was made just now, and nobody has had an answer from what is in it.
+    pub is_new: bool,
 }
 
 /// How far a load is.
@@ -217,6 +219,11 @@ impl Loader {
             snapshot: None,
             place: PlaceReader::default(),
         })
+    }
+
+    /// Whether the log was made just now.
+    pub(super) fn note_new(&mut self, is_new: bool) {
+        self.report.is_new = is_new;
     }
 
     /// How far the load is.

@@ -75,12 +75,13 @@ impl LogFiles {
         snapshot: &str,
         form: BaseForm,
     ) -> Result<(Self, Log, Loader), LoadFault> {
-        let manifest = match Self::read(disk, names)? {
-            Some(manifest) => manifest,
+        let (manifest, is_new) = match Self::read(disk, names)? {
+            Some(manifest) => (manifest, false),
             None => Self::begin(disk, names, snapshot, form)?,
         };
         Self::fetch_old(disk, names, &manifest)?;
-        let loader = Loader::new(disk, names, &manifest)?;
+        let mut loader = Loader::new(disk, names, &manifest)?;
+        loader.note_new(is_new);
         let mut files = Self { names: names.clone(), manifest };
         // What a process before wrote may not be on disk yet. Whoever reads it now relies on it, and nothing may be in
         // an increment whose predecessor could lose its end.
@@ -142,16 +143,17 @@ impl LogFiles {
         manifest.map(Some).map_err(|fault| LoadFault::Manifest { file: path, fault })
     }
 
-    /// A manifest for a log that is not there yet: nothing is in it, or what was there before logs had one.
+    /// A manifest for a log that is not there yet: nothing is in it (then it is new), or what was there before logs had
+    /// one.
     fn begin(
         disk: &mut dyn Disk,
         names: &LogNames,
         snapshot: &str,
         form: BaseForm,
-    ) -> Result<Manifest, LoadFault> {
+    ) -> Result<(Manifest, bool), LoadFault> {
         disk.create_folder(&names.folder)?;
         disk.sync_folder("")?;
-        let mut manifest = Manifest::default();
+        let (mut manifest, mut is_new) = (Manifest::default(), false);
         if disk.size(&names.file)?.is_some() {
             // A log of Redis before version 7: one file in the data folder. It becomes the base.
             manifest.files.push(ManifestFile { name: names.file.clone(), sequence: 1, kind: FileKind::Base });
@@ -173,8 +175,9 @@ impl LogFiles {
             }
             output.finish(disk)?;
             manifest.files.push(base);
+            is_new = true;
         }
-        Ok(manifest)
+        Ok((manifest, is_new))
     }
 
     /// Ends the move of a log of Redis before version 7 into the folder: Redis names it in the manifest first.

@@ -116,6 +116,8 @@ pub(super) struct Context {
     db: usize,
     pub(super) protocol: Protocol,
     pub(super) special: bool,
+    /// No gate is closed to its reads, whatever they are.
+    is_calm: bool,
     /// Its reads leave no marks at keys.
     quiet: bool,
     /// The most that may wait for it, in bytes.
@@ -203,6 +205,7 @@ impl Engine {
             db: session.db,
             protocol: session.protocol,
             special: session.is_special(),
+            is_calm: !session.is_special() && self.is_open_to_reads(),
             quiet: session.no_touch,
             reply_max: self.config.output_bytes_max(session.class()),
             waits: session.waiting.is_some() || session.held || session.postponed,
@@ -258,30 +261,40 @@ impl Engine {
     ) -> bool {
         let start = out.len();
         let mut reply = Reply::new(out, context.protocol).limited(context.reply_max);
-        let told = self.outputs.len();
-        let checked = self.check(context, planned.command, args);
-        self.hasten_messages(told);
-        let command = match checked {
-            Ok(command) => command,
-            Err(fault) => {
-                self.refuse(context.client, planned.command, &fault, &mut reply);
+        let unhindered = planned.command.filter(|_| context.is_calm && planned.only_reads());
+        let command = if let Some(command) = unhindered.filter(|command| command.row.takes(args.len())) {
+            command
+        } else {
+            let told = self.outputs.len();
+            let checked = self.check(context, planned.command, args);
+            self.hasten_messages(told);
+            let command = match checked {
+                Ok(command) => command,
+                Err(fault) => {
+                    self.refuse(context.client, planned.command, &fault, &mut reply);
+                    self.after_request(context, start, out);
+                    return true;
+                }
+            };
+            let may_be_held_back = self.pause.is_some() || self.is_migrating();
+            if may_be_held_back && self.is_held_back(context.client, command, args) {
+                if let Some(session) = self.sessions.get_mut(&context.client) {
+                    session.postponed = true;
+                }
+                return false;
+            }
+            if context.special && self.queue_if_multi(context.client, command, args) {
+                reply.status("QUEUED");
                 self.after_request(context, start, out);
                 return true;
             }
+            command
         };
-        if (self.pause.is_some() || self.is_migrating()) && self.is_held_back(context.client, command, args) {
-            if let Some(session) = self.sessions.get_mut(&context.client) {
-                session.postponed = true;
-            }
-            return false;
-        }
-        if context.special && self.queue_if_multi(context.client, command, args) {
-            reply.status("QUEUED");
-            self.after_request(context, start, out);
-            return true;
-        }
         if let Some((at, hash)) = planned.key {
             self.data.hints.set(args[at], hash);
+        }
+        if context.special {
+            self.note_for_muted(context.client, command);
         }
         let invocation = Invocation { client: context.client, db: context.db, command, args, waking: None };
         let position = self.data.feed.offset();
@@ -322,6 +335,15 @@ impl Engine {
         match self.context(context.client) {
             Some(fresh) => *context = fresh,
             None => context.closing = true,
+        }
+    }
+
+    /// Remembers the command of a client that wants no replies: those to some commands are none.
+    fn note_for_muted(&mut self, client: ClientId, command: Callable) {
+        if let Some(session) = self.sessions.get_mut(&client)
+            && session.reply_mode != ReplyMode::On
+        {
+            session.last_command = Some(command);
         }
     }
 
@@ -437,11 +459,6 @@ impl Engine {
         let start = reply.position();
         let dirty_before = self.data.dirty;
         self.data.restated = false;
-        if let Some(session) =
-            self.sessions.get_mut(&client).filter(|session| session.reply_mode != ReplyMode::On)
-        {
-            session.last_command = Some(command);
-        }
         self.before_run(command, args.len());
         // Commands that lead to keys beyond their arguments have a specification that cannot find them.
         let leads_anywhere = matches!(command.row.keys, [.., KeySpec { begin: Begin::Unknown, .. }]);
@@ -510,6 +527,7 @@ impl Engine {
 
     /// Runs a command inside of EXEC: what would wait answers at once.
     pub(crate) fn invoke_nested(&mut self, invocation: &Invocation<'_>, reply: &mut Reply<'_>) {
+        self.note_for_muted(invocation.client, invocation.command);
         let run = self.invoke(invocation, reply);
         self.answer_at_once(run, invocation, reply);
     }

@@ -32,6 +32,10 @@ pub trait Extension: Send {
     /// All keys were loaded: derives everything from them, and takes up what happened while nobody was there.
     fn loaded(&mut self, txn: &mut Txn<'_>);
 
+    /// As `loaded`, where another process served this data before, which may have given out more than its disk has kept.
+    /// Makes sure that no number which that one gave out is given out again.
+    fn restarted(&mut self, txn: &mut Txn<'_>);
+
     /// This server followed another and is a master now. Derives everything, and makes sure that no number it gives out
     /// was given out by the master before, even if the last of those never came here.
     fn promoted(&mut self, txn: &mut Txn<'_>);

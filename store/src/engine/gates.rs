@@ -58,6 +58,18 @@ impl Engine {
         Ok(command)
     }
 
+    /// Whether [`Self::check`] lets every command through that only reads, from a session that is not special, and
+    /// nothing holds it back afterwards. Only commands that do more than change data can change that.
+    pub(super) fn is_open_to_reads(&self) -> bool {
+        let is_bounded = self.config.maxmemory() > 0;
+        !is_bounded
+            && self.tracking.clients() == 0
+            && !self.is_replica()
+            && !self.loading
+            && self.pause.is_none()
+            && !self.is_migrating()
+    }
+
     /// Who follows this server gets the stream, and nothing of the keys besides.
     fn check_replica(&self, client: ClientId, command: Callable) -> Result<(), Fault> {
         let follows = self.sessions.get(&client).is_some_and(|session| session.is_replica);

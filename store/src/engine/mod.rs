@@ -449,11 +449,21 @@ impl Engine {
 
     /// All data was loaded: what is derived from it is derived now.
     pub fn loaded(&mut self, now: Now) {
+        self.end_loading(now, |extension, txn| extension.loaded(txn));
+    }
+
+    /// All data was loaded that another process served before: as [`Self::loaded`], and nothing is given out twice that
+    /// was given out once, even where the disk has forgotten that it was.
+    pub fn restarted(&mut self, now: Now) {
+        self.end_loading(now, |extension, txn| extension.restarted(txn));
+    }
+
+    fn end_loading(&mut self, now: Now, derive: impl FnOnce(&mut dyn Extension, &mut Txn<'_>)) {
         self.loading = false;
         self.advance(now);
         // What a replica derives from keys would be old at once; it is derived when it becomes a master.
         if !self.is_replica() {
-            self.with_extension(|extension, txn| extension.loaded(txn));
+            self.with_extension(derive);
         }
         self.end_unit();
     }

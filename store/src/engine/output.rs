@@ -87,6 +87,8 @@ pub enum Step {
     },
     /// Do nothing for this many microseconds, and let nobody else do anything: DEBUG SLEEP.
     Stall(u64),
+    /// Wait so many microseconds before each write of the log from now on: DEBUG AOF-FLUSH-SLEEP.
+    PauseBeforeWrites(u64),
     /// Write and sync the log, forget all data and replay the log: DEBUG LOADAOF.
     ReloadLog,
     /// Directives of the configuration changed. If the change cannot be made in the world,

@@ -195,6 +195,14 @@ impl Parser {
         most: usize,
     ) -> Result<(), ProtocolFault> {
         while batch.len() < most {
+            if self.missing == 0
+                && limits.authenticated
+                && let Some(next) = short_request(buffer, self.at, limits, &mut batch.arguments)
+            {
+                (self.at, self.searched) = (next, 0);
+                batch.ends.push((batch.arguments.len() as u32, next));
+                continue;
+            }
             let before = batch.len();
             let step = if self.missing > 0 {
                 self.arguments(buffer, limits, batch)?
@@ -247,15 +255,6 @@ impl Parser {
         limits: RequestLimits,
         batch: &mut Batch,
     ) -> Result<Step, ProtocolFault> {
-        if let Some((count, next)) = short_number(&buffer[self.at..])
-            && count > 0
-            && count as i64 <= ARGUMENTS_MAX_UNAUTHENTICATED
-        {
-            self.at += next;
-            self.searched = 0;
-            self.missing = count as i64;
-            return self.arguments(buffer, limits, batch);
-        }
         let Some(line) = self.line(buffer, self.at, ProtocolFault::CountLineTooLong)? else {
             return Ok(Step::Incomplete);
         };
@@ -304,16 +303,7 @@ impl Parser {
         while self.missing > 0 {
             let len = match self.bulk {
                 Some(len) => len,
-                None => 'read: {
-                    if buffer.get(self.at) == Some(&b'$')
-                        && let Some((len, next)) = short_number(&buffer[self.at..])
-                        && len as i64 <= limits.bulk_max
-                    {
-                        self.at += next;
-                        self.searched = 0;
-                        self.bulk = Some(len);
-                        break 'read len;
-                    }
+                None => {
                     match buffer.get(self.at) {
                         None => return Ok(Step::Incomplete),
                         Some(b'$') => {}
@@ -373,16 +363,46 @@ impl Parser {
     }
 }
 
-/// The number of one or two digits behind the first byte of a whole line, and where the next line begins: the common
-/// case of a count and of a length, without a search.
+/// Reads a request that is whole and has short numbers, which nearly all are and have; says where the next one begins.
+/// Nothing is appended if it is another one.
 #[inline]
-fn short_number(line: &[u8]) -> Option<(usize, usize)> {
+fn short_request(
+    buffer: &[u8],
+    start: usize,
+    limits: RequestLimits,
+    arguments: &mut Vec<Argument>,
+) -> Option<usize> {
+    let rest = buffer.get(start..)?;
+    let (count, mut at) = short_number(rest, b'*')?;
+    let first = arguments.len();
+    for _ in 0..count {
+        let argument = short_number(&rest[at..], b'$');
+        let is_whole = |&(len, next): &(usize, usize)| at + next + len + 2 <= rest.len();
+        let is_allowed = |&(len, _): &(usize, usize)| len as i64 <= limits.bulk_max;
+        let Some((len, next)) = argument.filter(is_whole).filter(is_allowed) else {
+            arguments.truncate(first);
+            return None;
+        };
+        let begin = start + at + next;
+        arguments.push(Argument::At(begin as u32, (begin + len) as u32));
+        at += next + len + 2;
+    }
+    (count > 0).then_some(start + at)
+}
+
+/// The number of up to three digits behind the first byte of a whole line, and how long the line is.
+#[inline]
+fn short_number(line: &[u8], first: u8) -> Option<(usize, usize)> {
     let digit = |byte: u8| usize::from(byte - b'0');
     match *line {
+        [begin, ..] if begin != first => None,
         // Redis skips the byte behind the carriage return without looking at it.
         [_, ones @ b'0'..=b'9', b'\r', _, ..] => Some((digit(ones), 4)),
         [_, tens @ b'1'..=b'9', ones @ b'0'..=b'9', b'\r', _, ..] => {
             Some((10 * digit(tens) + digit(ones), 5))
+        }
+        [_, hundreds @ b'1'..=b'9', tens @ b'0'..=b'9', ones @ b'0'..=b'9', b'\r', _, ..] => {
+            Some((100 * digit(hundreds) + 10 * digit(tens) + digit(ones), 6))
         }
         _ => None,
     }

@@ -299,7 +299,16 @@ impl Feed {
     }
 
     /// Ends the unit: its effects become one frame. Says whether there were any.
+    #[inline]
     pub(crate) fn end_unit(&mut self) -> bool {
+        if self.unit.effects == 0 && self.bytes.len() == self.unit.start {
+            self.unit.loose = false;
+            return false;
+        }
+        self.end_unit_of_effects()
+    }
+
+    fn end_unit_of_effects(&mut self) -> bool {
         let Unit { start, lead, effects, unlogged, unsent, apart, loose } = self.unit;
         // Who gets only one of them needs no transaction around it.
         let wrapped = match (effects - unlogged > 1, effects - unsent > 1) {

@@ -9,7 +9,9 @@ const tryMaxMs = 20_000;
 
 async function push(number) {
   const deadline = Date.now() + tryMaxMs;
+  let began;
   for (;;) {
+    began = Date.now();
     try {
       await library.enqueue(kind, `${kind}-${number}`);
       break;
@@ -19,7 +21,7 @@ async function push(number) {
       await sleep(50);
     }
   }
-  note("acked", `${kind}-${number} ${Date.now() / 1000}\n`);
+  note("acked", `${kind}-${number} ${began / 1000}\n`);
 }
 
 if (kind === "results") {

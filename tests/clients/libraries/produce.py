@@ -1,6 +1,6 @@
 """Pushes jobs with a library: produce.py LIBRARY KIND FIRST COUNT   (COUNT 0: until the file `enough` is there)
 
-Each job whose push the library reported as done is a line in the file `acked`; a push that failed is tried again, as a program does
+Each job whose push the library reported as done is a line in the file `acked`, with the time at which it began; a push that failed is tried again, as a program does
 that has something to say. A module of this folder is a library's part: `enqueue(kind, number)`, and `result(number)` where it has one.
 """
 
@@ -17,6 +17,7 @@ TRY_MAX_S = 20
 def push(library, kind, number):
     deadline = time.monotonic() + TRY_MAX_S
     while True:
+        began = time.time()
         try:
             library.enqueue(kind, f"{kind}-{number}")
             break
@@ -25,7 +26,7 @@ def push(library, kind, number):
                 raise
             note("failed", f"{kind}-{number} {error!r}\n")
             time.sleep(0.05)
-    note("acked", f"{kind}-{number} {time.time()}\n")
+    note("acked", f"{kind}-{number} {began}\n")
 
 
 def main():

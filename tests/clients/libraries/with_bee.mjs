@@ -5,7 +5,7 @@ import { bodies, delay, host, port } from "./bodies.mjs";
 const queue = new Queue("trial", {
   redis: { host, port: Number(port), retry_strategy: () => 100 },
   activateDelayedJobs: true,
-  stallInterval: 2000,
+  stallInterval: 4000,
   removeOnSuccess: false,
   quitCommandClient: true,
   isWorker: process.env.TRIAL_ROLE === "work",

@@ -36,7 +36,9 @@ end
 
 def push(kind, number)
   deadline = Time.now + TRY_MAX_S
+  began = nil
   begin
+    began = Time.now
     if kind == "later"
       Trial.perform_in(DELAY_S, kind, number)
     else
@@ -48,7 +50,7 @@ def push(kind, number)
     sleep 0.05
     retry
   end
-  note("acked", "#{number} #{Time.now.to_f}\n")
+  note("acked", "#{number} #{began.to_f}\n")
 end
 
 if $PROGRAM_NAME == __FILE__

@@ -89,7 +89,7 @@ async function publishAndSubscribe() {
 
 async function blockingAndStreams() {
   const waiter = redis.duplicate();
-  const popped = waiter.blpop("queue", 5);
+  const popped = waiter.blpop("queue", 30);
   const until = async (field) => {
     while (!new RegExp(`${field}:1\r`).test(await redis.info("clients"))) await sleep(5);
   };
@@ -97,7 +97,7 @@ async function blockingAndStreams() {
   await redis.rpush("queue", "late");
   assert.deepEqual(await popped, ["queue", "late"]);
   await redis.xgroup("CREATE", "events", "team", "$", "MKSTREAM");
-  const read = waiter.xreadgroup("GROUP", "team", "ann", "BLOCK", 5000, "STREAMS", "events", ">");
+  const read = waiter.xreadgroup("GROUP", "team", "ann", "BLOCK", 30000, "STREAMS", "events", ">");
   await until("blocked_clients");
   const id = await redis.xadd("events", "*", "n", "1");
   assert.deepEqual(await read, [["events", [[id, ["n", "1"]]]]]);

@@ -24,7 +24,7 @@ async def queue(r):
 
     async def consume():
         got = []
-        while (item := (await r.blpop("queue", timeout=5))[1]) != "end":
+        while (item := (await r.blpop("queue", timeout=30))[1]) != "end":
             got.append(item)
         return got
 
@@ -52,7 +52,7 @@ async def news(r):
             await asyncio.sleep(0.01)
         for n in range(10):
             await r.publish(f"news.{n}", n)
-        await asyncio.wait_for(listening, 5)
+        await asyncio.wait_for(listening, 30)
         assert heard == [str(n) for n in range(10)]
 
 
@@ -75,7 +75,7 @@ async def locks(r):
     inside = []
 
     async def enter():
-        async with r.lock("door", timeout=5, sleep=0.005):
+        async with r.lock("door", timeout=30, sleep=0.005):
             inside.append(1)
             assert len(inside) == 1
             await asyncio.sleep(0.002)
@@ -107,7 +107,7 @@ async def groups(r):
 
 async def cancelled(r):
     """A task that is cancelled while it blocks must not leave its answer to the next one."""
-    waiting = asyncio.create_task(r.blpop("never", timeout=5))
+    waiting = asyncio.create_task(r.blpop("never", timeout=30))
     await asyncio.sleep(0.05)
     waiting.cancel()
     await asyncio.gather(waiting, return_exceptions=True)

@@ -37,7 +37,7 @@ check R.evalsha(sha, keys: ["k"], argv: ["v"]), ["k", "v"]
 R.script(:flush)
 check refused(Redis::CommandError) { R.evalsha(sha, keys: ["k"]) }[0, 8], "NOSCRIPT"
 
-popped = Thread.new { Redis.new(url: URL).brpop("queue", timeout: 5) }
+popped = Thread.new { Redis.new(url: URL).brpop("queue", timeout: 30) }
 sleep 0.01 until R.info("clients")["blocked_clients"] == "1"
 R.lpush("queue", "late")
 check popped.value, ["queue", "late"]
@@ -49,7 +49,7 @@ listening = Thread.new do
 end
 sleep 0.01 until R.pubsub(:numsub, "news")[1] == 1
 %w[one two end].each { |message| R.publish("news", message) }
-listening.join(5)
+listening.join(30)
 check heard, %w[one two]
 
 R.xgroup(:create, "events", "team", "0", mkstream: true)

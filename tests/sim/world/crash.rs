@@ -8,6 +8,9 @@ use crate::lab::server::LOG_FOLDER;
 use crate::lab::{Replica, Server};
 use crate::sim::model::{Event, Model, Moment};
 
+/// What a start says of numbers, in the log: the field of the queue's epoch.
+const EPOCH: &[u8] = b"\r\nepoch\r\n";
+
 impl World {
     /// The process ends in order.
     pub fn restart(&mut self) {
@@ -44,7 +47,8 @@ impl World {
             if self.rng.u32(..1000) < self.weather.cuts_within * 20 {
                 self.disk.lose_power_after(self.rng.u32(..6));
             }
-            let down_ms = [0, 3, 900, 30_000][self.rng.usize(..4)];
+            // Neither a process nor a machine is back in no time: the numbers it gives out then begin behind its clock.
+            let down_ms = [5, 10, 900, 30_000][self.rng.usize(..4)] + if power { 2000 } else { 0 };
             self.clock.pass_ms(down_ms);
             self.options.seed = self.rng.u64(..);
             // It costs as much as everything else together.
@@ -100,12 +104,12 @@ impl World {
         self.wall_set_ms = 0;
         self.began = now;
         let moment = self.moment(0, stream.len() as u64);
-        // Seed 677: somebody had a token of a database that was emptied, whose counters began again, and it fitted.
-        let emptied = self.model.emptied.clone();
         self.observe(moment, Event::Started);
-        self.forget_tokens(|db| emptied.contains(&db));
         self.note_fires(&stream);
         self.history.extend_from_slice(&stream);
+        // Where no queue was used before, nothing is said.
+        let tells = stream.windows(EPOCH.len()).any(|field| field == EPOCH);
+        self.start_told = tells.then_some(self.history.len() as u64);
         self.note(&format!("started with {} bytes of log, cut {:?}", self.base, self.server.loaded.1));
         self.schedule_write();
         self.settle_doubts();
@@ -130,9 +134,14 @@ impl World {
         self.history.truncate(kept as usize);
         self.acknowledged.retain(|reply| reply.offset <= kept);
         self.fires.retain(|_, offset| *offset < kept);
+        // A clock that is behind is no help where what the start said of numbers is lost, too.
+        let numbers_rise = self.start_told.is_some_and(|told| kept >= told) || !self.was_set_back;
+        let before = std::mem::take(&mut self.model);
         self.fold_again(kept);
-        if power {
-            self.forget_tokens(|_| true);
+        if numbers_rise {
+            self.model.remember_numbers(&before);
+        } else {
+            self.forget_tokens();
         }
     }
 
@@ -163,10 +172,10 @@ impl World {
         log.unwrap_or_default()
     }
 
-    /// Guests of these databases forget tokens that may be given out again.
-    fn forget_tokens(&mut self, concerns: impl Fn(usize) -> bool) {
+    /// Guests forget tokens that may be given out again.
+    fn forget_tokens(&mut self) {
         let Self { guests, model, .. } = self;
-        for guest in guests.iter_mut().filter(|guest| concerns(guest.db)) {
+        for guest in guests.iter_mut() {
             let db = guest.db;
             guest.actor.forget_tokens(
                 |id, token| model.jobs.get(&(db, id.to_owned())).is_some_and(|job| job.token >= token),

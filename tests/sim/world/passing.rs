@@ -197,6 +197,7 @@ impl World {
         self.note(&format!("the wall clock is set by {ms} ms"));
         self.clock.set_wall_by_ms(ms);
         self.wall_set_ms += ms;
+        self.was_set_back |= ms < 0;
         if ms < 0 {
             self.dates_blurred = true;
             self.set_back = true;
