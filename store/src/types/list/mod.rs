@@ -511,6 +511,19 @@ mod tests {
         list.walk_kept(count, |element| read.push(element.to_vec()))
     }
 
+    /// The place was behind the first node of a list that had become empty, and the next element went in front of it.
+    #[test]
+    fn a_list_that_was_emptied_is_read_from_its_beginning() {
+        let (mut list, mut read) = (List::new(), Vec::new());
+        list.push(End::Right, b"a");
+        list.keep_from(0, &Waiting::default());
+        list.drop_end(End::Right);
+        list.push(End::Left, b"b");
+        list.push(End::Right, b"c");
+        while read_on(&mut list, 1, &mut read) {}
+        assert_eq!(read, [b"a"]);
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig {
             cases: if cfg!(miri) { 4 } else { 128 },

@@ -8,10 +8,11 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    /// Elements came in or went at the left end, and nodes with them; the place is the beginning if its node went.
+    /// Elements came in or went at the left end, and nodes with them; the place is the beginning if its node went, or
+    /// there was none yet.
     pub(super) fn left_end_moved(&mut self, elements: (usize, usize), nodes: (usize, usize)) {
         let moved = |at: usize, (before, after): (usize, usize)| (at + after).checked_sub(before);
-        let node = moved(self.node, nodes).filter(|node| *node > 0);
+        let node = moved(self.node, nodes).filter(|node| (1..nodes.1).contains(node));
         *self = match (node, moved(self.start, elements)) {
             (Some(node), Some(start)) => Self { node, start },
             _ => Self::default(),
