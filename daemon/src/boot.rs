@@ -281,12 +281,12 @@ fn log_names(config: &Config) -> LogNames {
 /// Starts the threads of the log, which is closed.
 fn start_log(config: &Config, saver: &Arc<Saver>) -> std::io::Result<(Arc<LogDoor>, LogThreads)> {
     let policy = SyncPolicy::named(config.text("appendfsync"));
-    let ask = |job: Job| {
+    let ask = |job: fn() -> Job| {
         let saver = Arc::clone(saver);
-        Box::new(move || saver.ask(job))
+        Box::new(move || saver.ask(job()))
     };
-    let growth = Growth::new(GrowthLimit::of(config), ask(Job::Grown));
-    let (door, threads) = LogDoor::start(policy, growth, ask(Job::Heal))?;
+    let growth = Growth::new(GrowthLimit::of(config), ask(|| Job::Grown));
+    let (door, threads) = LogDoor::start(policy, growth, ask(|| Job::Heal))?;
     door.set_stamped(config.flag("aof-timestamp-enabled"));
     Ok((door, threads))
 }

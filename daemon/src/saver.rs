@@ -16,7 +16,7 @@ use std::time::Duration;
 use parking_lot::{Condvar, Mutex};
 use pbj_store::config::Config;
 use pbj_store::durable::{BaseForm, Log, LogFiles, LogNames, LogState, Rewrite, SnapshotOutput};
-use pbj_store::engine::Engine;
+use pbj_store::engine::{Engine, Garbage};
 use pbj_store::limits::WALK_VISITS_PER_PIECE;
 use pbj_store::rdb::{SnapshotHead, WalkId};
 
@@ -25,7 +25,7 @@ use crate::disk::RealDisk;
 use crate::shared::Shared;
 
 /// Something to do for the thread.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub enum Job {
     /// Write a snapshot: the run of this number.
     Save(u64),
@@ -37,6 +37,8 @@ pub enum Job {
     Heal,
     /// What rewrites have replaced is not to be kept any longer.
     RemoveHistory,
+    /// Data that nobody needs any more.
+    Free(Garbage),
 }
 
 /// The desk of the thread `snapshots`.
@@ -155,9 +157,10 @@ enum End {
 
 impl Worker {
     fn work(&mut self, job: Job) {
-        let (number, end) = match job {
-            Job::Save(number) => (number, self.save(number)),
-            Job::Rewrite(number) => (number, self.rewrite(number)),
+        let (number, end, what) = match job {
+            Job::Save(number) => (number, self.save(number), "saving"),
+            Job::Rewrite(number) => (number, self.rewrite(number), "AOF rewrite"),
+            Job::Free(garbage) => return drop(garbage),
             Job::Grown => {
                 tracing::info!("Starting automatic rewriting of AOF, which has grown");
                 let shared = &self.shared;
@@ -171,7 +174,6 @@ impl Worker {
                 return;
             }
         };
-        let what = if matches!(job, Job::Save(_)) { "saving" } else { "AOF rewrite" };
         let ok = match end {
             Ok(End::Done) => {
                 tracing::info!("Background {what} terminated with success");

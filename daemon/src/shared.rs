@@ -423,6 +423,7 @@ impl Shared {
                     }
                     Output::Fed => self.fed.notify_waiters(),
                     Output::Link => self.link.notify_waiters(),
+                    Output::Garbage(garbage) => self.saver.ask(Job::Free(garbage)),
                     Output::Step { client, step } => steps.push((client, step)),
                 }
             }

@@ -2,8 +2,12 @@
 //!
 //! Law: all holders of one walk add to one sum; what a holder added is taken off when it goes.
 
+use std::any::Any;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// What a holder held when nobody wanted it any more: to free it may take long.
+pub(crate) type Leftover = Box<dyn Any + Send + Sync>;
 
 /// The part of one holder in the sum.
 #[derive(Debug, Default)]

@@ -214,6 +214,29 @@ fn a_replica_follows_in_pieces_of_any_size() {
 }
 
 /// INFO tells how much goes over the link, on both sides.
+/// A huge value that is removed while a replica gets it is not freed by who writes the dataset, but handed to the host.
+#[test]
+fn what_a_full_sync_kept_is_handed_on() {
+    let (mut master, mut replica) = (Server::new(1, true), Server::new(2, true));
+    let members: String = (0..50_000).map(|n| format!(" member-{n}")).collect();
+    master.call(&format!("SADD big{members}"));
+    // It goes on one part a tick.
+    master.call("CONFIG SET rdb-key-save-delay 1");
+    replica.call("REPLICAOF 127.0.0.1 6379");
+    let mut link = Link::new(&mut master, &mut replica);
+    link.run(&mut master, &mut replica, 4096, 4096);
+    assert!(master.engine.current_walk().is_some(), "it is under way");
+    assert_eq!(master.call("DEL big"), ":1");
+    let garbage = |master: &mut Server| {
+        master.engine.take_outputs().iter().any(|output| matches!(output, Output::Garbage(_)))
+    };
+    assert!(!garbage(&mut master));
+    master.call("CONFIG SET rdb-key-save-delay 0");
+    link.run(&mut master, &mut replica, 4096, usize::MAX);
+    assert!(garbage(&mut master) && master.engine.current_walk().is_none());
+    assert_agreement(&mut master, &mut replica);
+}
+
 #[test]
 fn the_traffic_of_a_link_is_measured() {
     let (mut master, mut replica, mut link) = pair(4096);

@@ -140,6 +140,19 @@ def _(args, a, b):
 
 
 @known(
+    "sort-alpha-up-to-nul",
+    "SORT ALPHA of Redis compares elements as C strings, which a NUL byte ends, unless it stores them. Ours compares all of "
+    "them.",
+)
+def _(args, a, b):
+    is_alpha = args[0].lower() in (b"sort", b"sort_ro") and any(arg.lower() == b"alpha" for arg in args[2:])
+    if not is_alpha or not (a[0] == b[0] == "*"):
+        return False
+    has_nul = any(b"\0" in (content or b"") for _, content in a[1])
+    return has_nul and sorted(map(repr, a[1])) == sorted(map(repr, b[1]))
+
+
+@known(
     "sort-and-an-old-error",
     "SORT of Redis looks at errno without having cleared it: after a number out of range anywhere (GEOADD with 1e400) it "
     "calls good numbers bad. Ours sorts them.",

@@ -230,7 +230,11 @@ impl Server {
             for output in self.engine.take_outputs() {
                 match output {
                     Output::Reply { client, bytes } => answer.woken.push((client, bytes)),
-                    Output::Push { .. } | Output::Close { .. } | Output::Fed | Output::Link => {}
+                    Output::Push { .. }
+                    | Output::Close { .. }
+                    | Output::Fed
+                    | Output::Link
+                    | Output::Garbage(_) => {}
                     Output::Step { client, step } => {
                         let result = self.step(&step, answer);
                         if let Some(client) = client {

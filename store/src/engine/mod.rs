@@ -42,6 +42,7 @@ use std::collections::BTreeSet;
 
 use hashbrown::HashMap;
 
+pub use crate::keyspace::Garbage;
 pub use crate::replication::{Feeding, Keep, LinkFault, MasterAddress, Place, ReplicationCounts};
 pub(crate) use access::Access;
 pub(crate) use channels::{Channels, Scope};

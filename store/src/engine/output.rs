@@ -5,6 +5,7 @@ use bytes::Bytes;
 use super::migration::Migration;
 use super::session::ClientId;
 use crate::config::Config;
+use crate::keyspace::Garbage;
 
 /// Something for the host to do.
 #[derive(Debug)]
@@ -35,6 +36,8 @@ pub enum Output {
     /// There is something for the link to the master: [`super::Engine::wanted_master`] and
     /// [`super::Engine::words_to_master`] say what.
     Link,
+    /// Data that nobody needs any more: to be dropped where nobody waits for the engine.
+    Garbage(Garbage),
     /// Work that needs the world. The client that asked is held until [`super::Engine::finish_step`].
     Step {
         /// Who asked, if anybody waits for the end.

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use super::walk::Walked;
-use super::{Database, Entry, Keyspace, Mark, Value, View, unfile};
+use super::{Database, Entry, Garbage, Keyspace, Mark, Value, View, unfile};
 use crate::rdb::{Parts, Records, Writer};
 use crate::table::{Item, Table};
 use crate::waiting::Waiting;
@@ -194,16 +194,17 @@ impl Database {
         Some(!is_left)
     }
 
-    /// Nobody wants the rest of its huge values.
-    pub(super) fn let_go(&mut self) {
-        let Some(walked) = self.walked.as_mut() else { return };
-        for ((hash, _), huge) in std::mem::take(&mut walked.huge.all) {
+    /// Nobody wants the rest of its huge values, nor anything else that was kept for a walk.
+    pub(super) fn let_go(&mut self, garbage: &mut Garbage) {
+        let Some(walked) = self.walked.take() else { return };
+        for ((hash, _), huge) in &walked.huge.all {
             if let (Some(parts), None) = (&huge.parts, &huge.removed)
-                && let Some(found) = self.table.find_mut(hash, &huge.key)
+                && let Some(found) = self.table.find_mut(*hash, &huge.key)
             {
-                parts.let_go(found.into_mut().into_view());
+                garbage.kept.extend(parts.let_go(found.into_mut().into_view()));
             }
         }
+        garbage.walked.push(*walked);
     }
 }
 
@@ -216,10 +217,11 @@ impl Keyspace {
         })
     }
 
-    /// Takes the huge values that were removed and are written: freeing them takes time.
-    pub(crate) fn take_written(&mut self) -> Vec<Entry> {
+    /// Takes the huge values that were removed and are written.
+    pub(crate) fn take_written(&mut self) -> Garbage {
         let walked = self.all_mut().filter_map(|database| database.walked.as_mut());
-        walked.flat_map(|walked| std::mem::take(&mut walked.huge.written)).collect()
+        let removed = walked.flat_map(|walked| std::mem::take(&mut walked.huge.written)).collect();
+        Garbage { removed, ..Garbage::default() }
     }
 
     /// Takes a value from one key and puts it at another, where nothing is, maybe in another database. Says whether it

@@ -5,12 +5,14 @@
 pub(crate) mod digest;
 mod duplicate;
 mod entry;
+mod garbage;
 mod huge;
 mod walk;
 
 use std::collections::BTreeSet;
 
 pub(crate) use entry::{Entry, EntryMut, EntryRef, Value, View, ViewMut};
+pub use garbage::Garbage;
 use walk::Walked;
 
 use crate::hash::HashKey;

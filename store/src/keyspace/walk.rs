@@ -11,7 +11,7 @@
 use std::collections::BTreeSet;
 
 use super::huge::HugeValues;
-use super::{Database, Entry, EntryRef, Keyspace};
+use super::{Database, Entry, EntryRef, Garbage, Keyspace};
 use crate::rdb::Records;
 use crate::table::{Keyed, Table};
 use crate::waiting::Waiting;
@@ -141,10 +141,11 @@ impl Keyspace {
         images + walked().next().map_or(0, |walked| walked.huge.waiting().sum())
     }
 
-    /// Ends the walk. Returns what was emptied meanwhile: freeing it takes time.
-    pub(crate) fn end_walk(&mut self) -> Vec<Database> {
-        self.all_mut().for_each(Database::let_go);
-        self.databases.iter_mut().for_each(|database| database.walked = None);
-        std::mem::take(&mut self.leaving)
+    /// Ends the walk. Returns what was kept for it.
+    pub(crate) fn end_walk(&mut self) -> Garbage {
+        let mut garbage = Garbage::default();
+        self.all_mut().for_each(|database| database.let_go(&mut garbage));
+        garbage.emptied = std::mem::take(&mut self.leaving);
+        garbage
     }
 }

@@ -23,7 +23,7 @@ use crate::types::list::Place;
 use crate::types::set::Set;
 use crate::types::stream::StreamId;
 use crate::types::zset::Zset;
-use crate::waiting::Waiting;
+use crate::waiting::{Leftover, Waiting};
 
 /// Entries of a stream that a node has, about.
 const ENTRIES_PER_NODE: usize = 100;
@@ -230,14 +230,14 @@ impl Parts {
     }
 
     /// Nobody wants the rest: the value keeps nothing for it any longer.
-    pub(crate) fn let_go(&self, value: ViewMut<'_>) {
+    pub(crate) fn let_go(&self, value: ViewMut<'_>) -> Option<Leftover> {
         match value {
             ViewMut::List(list) => list.let_go(),
             ViewMut::Set(set) => set.let_go(),
             ViewMut::Hash(hash) => hash.let_go(),
             ViewMut::Zset(zset) => zset.let_go(),
             ViewMut::Stream(stream) => stream.let_go(),
-            ViewMut::Text => {}
+            ViewMut::Text => None,
         }
     }
 

@@ -14,8 +14,8 @@
 
 use super::save::SnapshotHead;
 use super::writer::Writer;
-use crate::engine::Engine;
-use crate::keyspace::{Database, Entry};
+use crate::engine::{Engine, Output};
+use crate::keyspace::{Database, Garbage};
 use crate::limits::WALK_PIECE_BYTES;
 
 /// Elements of a huge value that are written before the bounds of a step are looked at again.
@@ -51,10 +51,9 @@ pub struct WalkPiece {
     pub keys: u64,
     /// It is the last one: the walk has ended.
     pub is_last: bool,
-    /// What was emptied during the walk. It is freed with the piece, which should be dropped without the lock.
-    _emptied: Vec<Database>,
-    /// Huge values that were removed during the walk, and are written. They are freed likewise.
-    _removed: Vec<Entry>,
+    /// What the walk needs no more: data that was removed or emptied meanwhile. The piece should be dropped without the
+    /// lock.
+    pub garbage: Garbage,
 }
 
 impl Walk {
@@ -176,25 +175,33 @@ impl Engine {
         if !walk.write_some(self, visits_max) {
             let (bytes, keys) = (walk.writer.take(), walk.keys_done - before);
             self.walk = Some(walk);
-            let (_emptied, _removed) = (Vec::new(), self.data.keyspace.take_written());
-            return Some(WalkPiece { bytes, keys, is_last: false, _emptied, _removed });
+            let garbage = self.data.keyspace.take_written();
+            return Some(WalkPiece { bytes, keys, is_last: false, garbage });
         }
         // Those that had to wait for the end of a huge value.
         walk.take_images(self);
         let (bytes, keys) = (walk.writer.finish(), walk.keys_done - before);
         self.walk_has_ended();
-        let (_removed, _emptied) = (self.data.keyspace.take_written(), self.data.keyspace.end_walk());
-        Some(WalkPiece { bytes, keys, is_last: true, _emptied, _removed })
+        let garbage = self.data.keyspace.end_walk();
+        Some(WalkPiece { bytes, keys, is_last: true, garbage })
     }
 
     /// Gives a walk up; says whether it was under way.
     pub fn end_walk(&mut self, id: WalkId) -> bool {
         let given_up = self.walk.take_if(|walk| walk.id == id).is_some();
         if given_up {
-            drop(self.data.keyspace.end_walk());
+            let garbage = self.data.keyspace.end_walk();
+            self.hand_on(garbage);
             self.walk_has_ended();
         }
         given_up
+    }
+
+    /// Hands data that nobody needs on to the host, who frees it.
+    pub(crate) fn hand_on(&mut self, garbage: Garbage) {
+        if !garbage.is_empty() {
+            self.outputs.push(Output::Garbage(garbage));
+        }
     }
 
     /// The walk that is under way.

@@ -13,7 +13,7 @@ use super::replica::{Replica, Stage};
 use super::resume::Place;
 use crate::engine::{ClientId, Engine, Output};
 use crate::limits::{DATASET_AHEAD_MAX, DATASET_PIECES_PER_TICK, WALK_VISITS_PER_PIECE};
-use crate::rdb::{SnapshotHead, WalkId};
+use crate::rdb::{SnapshotHead, WalkId, WalkPiece};
 
 /// Bytes of the mark at the end.
 pub(super) const MARK: usize = 40;
@@ -238,9 +238,9 @@ impl Engine {
             self.replication.slowed_until = self.now.mono_ms + (keys * delay_us).div_ceil(1000);
             let Some(payload) = self.replication.payloads.get_mut(&number) else { break };
             match piece {
-                Some(piece) => {
-                    payload.push(piece.bytes);
-                    if piece.is_last {
+                Some(WalkPiece { bytes, is_last, garbage, .. }) => {
+                    payload.push(bytes);
+                    if is_last {
                         payload.finish();
                         let readers = self.readers_of(number).len();
                         self.note(&format!(
@@ -248,6 +248,7 @@ impl Engine {
                         ));
                     }
                     written = true;
+                    self.hand_on(garbage);
                 }
                 None => self.dataset_was_given_up(number),
             }

@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use super::segment::Segment;
 use super::{Item, Keyed, Table};
 use crate::hash::HashKey;
-use crate::waiting::Waiting;
+use crate::waiting::{Leftover, Waiting};
 
 /// How far the items of an instant were visited, and those that changed before.
 pub(super) struct Kept<T: Item> {
@@ -88,9 +88,12 @@ impl<T: Item> Table<T> {
         true
     }
 
-    /// Keeps nothing any longer.
-    pub(crate) fn let_go(&mut self) {
-        self.kept = None;
+    /// Keeps nothing any longer; what it kept is returned.
+    pub(crate) fn let_go(&mut self) -> Option<Leftover>
+    where
+        T: Send + Sync,
+    {
+        self.kept.take().map(|kept| kept as Leftover)
     }
 }
 

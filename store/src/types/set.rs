@@ -8,7 +8,7 @@ use crate::types::Thresholds;
 use crate::types::intset::IntSet;
 use crate::types::pack::{Element, Encoded, Pack};
 use crate::types::text::Text;
-use crate::waiting::Waiting;
+use crate::waiting::{Leftover, Waiting};
 
 /// Members of a packed set; Redis 7.0 has no such form and reports a hashtable, so this bound is ours.
 const PACKED_ENTRIES: usize = 128;
@@ -183,11 +183,9 @@ impl Set {
         }
     }
 
-    /// Keeps nothing any longer.
-    pub(crate) fn let_go(&mut self) {
-        if let Self::Table(table) = self {
-            table.let_go();
-        }
+    /// Keeps nothing any longer; what it kept is returned.
+    pub(crate) fn let_go(&mut self) -> Option<Leftover> {
+        if let Self::Table(table) = self { table.let_go() } else { None }
     }
 
     /// A member chosen with equal chances for all; `None` if the set is empty.

@@ -1,5 +1,6 @@
 //! Values of very many elements: no step and no change writes all of one, and what is written is that of the instant.
 
+use pbj_store::engine::Output;
 use pbj_store::limits::WALK_VISITS_PER_PIECE as VISITS;
 
 use super::World;
@@ -262,6 +263,23 @@ fn huge_values_that_change_are_those_of_the_instant() {
             assert_eq!(loaded.engine.digest(), digest, "seed {seed}, round {round}");
             assert_eq!(loaded.dates(), dates, "seed {seed}, round {round}");
         }
+    }
+}
+
+/// What was kept for a snapshot that is given up is freed by the host, not by who gives it up.
+#[test]
+fn what_was_kept_in_vain_is_handed_on() {
+    for change in ["SREM s member-1", "HDEL h field-1", "ZREM z member-1", "LPOP l", "XDEL x 1-1", "DEL s"] {
+        let mut world = World::new(4);
+        world.fill_with_huge_values();
+        let id = world.begin();
+        world.engine.take_outputs();
+        world.say(change);
+        assert!(world.engine.walk_bytes_waiting() > 0, "{change}");
+        assert!(world.engine.end_walk(id));
+        let outputs = world.engine.take_outputs();
+        assert!(outputs.iter().any(|output| matches!(output, Output::Garbage(_))), "{change}");
+        assert_eq!(world.engine.walk_bytes_waiting(), 0);
     }
 }
 

@@ -20,7 +20,7 @@ use crate::types::pack::{
     ELEMENTS_MAX, Element, Elements, Encoded, NamedScalar, PAIRS_MAX, Pack, is_plain_name,
 };
 use crate::types::text::{Scalar, Text};
-use crate::waiting::Waiting;
+use crate::waiting::{Leftover, Waiting};
 
 /// A hash: packed while it is small, a table from then on.
 pub(crate) enum Hash {
@@ -341,11 +341,9 @@ impl Hash {
         })
     }
 
-    /// Keeps nothing any longer.
-    pub(crate) fn let_go(&mut self) {
-        if let Some(table) = self.table_mut() {
-            table.let_go();
-        }
+    /// Keeps nothing any longer; what it kept is returned.
+    pub(crate) fn let_go(&mut self) -> Option<Leftover> {
+        self.table_mut().and_then(Table::let_go)
     }
 
     /// A field chosen with equal chances for all, of a hash that is not empty.

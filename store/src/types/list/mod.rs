@@ -16,7 +16,7 @@ use crate::limits::{LIST_NODE_BYTES, LIST_NODE_ELEMENTS};
 use crate::thin::Thin;
 use crate::types::pack::{Encoded, read, skip};
 use crate::types::text::Text;
-use crate::waiting::Waiting;
+use crate::waiting::{Leftover, Waiting};
 
 /// A list of byte strings.
 #[derive(Default)]
@@ -401,9 +401,9 @@ impl List {
         true
     }
 
-    /// Keeps nothing any longer.
-    pub(crate) fn let_go(&mut self) {
-        self.kept = None;
+    /// Keeps nothing any longer; what it kept is returned.
+    pub(crate) fn let_go(&mut self) -> Option<Leftover> {
+        self.kept.take().map(|kept| kept as Leftover)
     }
 
     /// The elements from `index` on.

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use super::node::{Node, NodeRef};
 use super::{Stream, StreamId};
-use crate::waiting::Waiting;
+use crate::waiting::{Leftover, Waiting};
 
 /// How far the nodes of an instant were read, and what changed before.
 pub(super) struct Kept {
@@ -109,9 +109,9 @@ impl Stream {
         self.kept.as_ref().map_or(self, |kept| &kept.rest)
     }
 
-    /// Keeps nothing any longer.
-    pub(crate) fn let_go(&mut self) {
-        self.kept = None;
+    /// Keeps nothing any longer; what it kept is returned.
+    pub(crate) fn let_go(&mut self) -> Option<Leftover> {
+        self.kept.take().map(|kept| kept as Leftover)
     }
 
     /// The node at a place is about to change.

@@ -9,7 +9,7 @@ use crate::thin::{Thin, ThinRef};
 use crate::types::Thresholds;
 use crate::types::pack::{Encoded, Pack, skip};
 use crate::types::text::Text;
-use crate::waiting::Waiting;
+use crate::waiting::{Leftover, Waiting};
 use tree::{Ranked, Tree, compare_scores};
 
 /// A sorted set: packed in order while it is small, a table and a tree from then on.
@@ -336,11 +336,9 @@ impl Zset {
         }
     }
 
-    /// Keeps nothing any longer.
-    pub(crate) fn let_go(&mut self) {
-        if let Self::Large(large) = self {
-            large.members.let_go();
-        }
+    /// Keeps nothing any longer; what it kept is returned.
+    pub(crate) fn let_go(&mut self) -> Option<Leftover> {
+        if let Self::Large(large) = self { large.members.let_go() } else { None }
     }
 
     /// A member chosen with equal chances for all; `None` if the set is empty.
