@@ -400,8 +400,10 @@ fn state(
     };
     let (last, read) = (group.last, group.read);
     let claimed: Vec<_> = delivered.iter().filter_map(|&id| Some((id, group.pending(id)?))).collect();
-    debug_assert!(reader.noack || claimed.len() == delivered.len(), "what is delivered is pending");
-    if !reader.noack {
+    // What is read again was pending before, whatever is said about acknowledging.
+    let is_pending = !(new && reader.noack);
+    debug_assert!(!is_pending || claimed.len() == delivered.len(), "what is delivered is pending");
+    if is_pending {
         for (id, pending) in claimed {
             state_claim(txn, key, reader.group, reader.consumer, (id, pending), last);
         }
