@@ -5,6 +5,7 @@ import os
 
 import arq
 import arq.connections
+import arq.constants
 import bodies
 
 DELAY_S = float(os.environ["TRIAL_DELAY_S"])
@@ -43,7 +44,12 @@ async def _enqueue(kind, number):
     global _pool
     if _pool is None:
         _pool = await arq.create_pool(Worker.redis_settings)
-    await _pool.enqueue_job(kind, number, _job_id=number, _defer_by=DELAY_S if kind == "later" else None)
+    job = await _pool.enqueue_job(kind, number, _job_id=number, _defer_by=DELAY_S if kind == "later" else None)
+    # Nothing means that the job is there already. It is also what comes of a connection that broke while a key was watched:
+    # redis-py then says that the key changed.
+    keys = (arq.constants.job_key_prefix + number, arq.constants.result_key_prefix + number)
+    if job is None and not await _pool.exists(*keys):
+        raise ConnectionError("not enqueued")
 
 
 async def _result(number):
