@@ -8,8 +8,9 @@ use crate::types::set::Set;
 use crate::types::zset::Zset;
 
 impl Value {
-    /// A copy of a value that shares nothing with it.
+    /// A copy of a value that shares nothing with it, and is as compact as it is.
     pub(crate) fn duplicate(view: View<'_>, limits: &Thresholds, key: HashKey) -> Self {
+        let limits = &limits_of_copy(view, limits);
         match view {
             View::Inline(text) => Self::Inline(text.into()),
             View::Integer(value) => Self::Integer(value),
@@ -37,4 +38,23 @@ impl Value {
             View::Stream(stream) => Self::Stream(Box::new(stream.duplicate())),
         }
     }
+}
+
+/// Limits under which a copy takes the form of the original, which may be of a time with others.
+fn limits_of_copy(view: View<'_>, limits: &Thresholds) -> Thresholds {
+    let bound = |is_compact: bool| if is_compact { usize::MAX } else { 0 };
+    let mut limits = *limits;
+    match view {
+        View::Hash(hash) => {
+            limits.hash_entries = bound(hash.encoding() == "listpack");
+            limits.hash_value = limits.hash_entries;
+        }
+        View::Set(set) => limits.intset_entries = bound(set.encoding() == "intset"),
+        View::Zset(zset) => {
+            limits.zset_entries = bound(zset.encoding() == "listpack");
+            limits.zset_value = limits.zset_entries;
+        }
+        _ => {}
+    }
+    limits
 }
