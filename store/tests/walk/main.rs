@@ -4,6 +4,7 @@
 mod huge;
 
 use fastrand::Rng;
+use pbj_store::DatasetDigest;
 use pbj_store::config::Config;
 use pbj_store::engine::{ClientId, Engine, EngineOptions, NoHost, Peer, Requests};
 use pbj_store::limits::WALK_VISITS_PER_PIECE as VISITS;
@@ -23,6 +24,22 @@ struct World {
 
 /// What a digest does not say: the dates of keys and of fields of hashes.
 type Dates = Vec<(usize, String, String, String)>;
+
+/// What a world was at one moment.
+struct Instant {
+    now: Now,
+    digest: DatasetDigest,
+    dates: Dates,
+}
+
+impl Instant {
+    /// A snapshot holds this, and nothing else.
+    fn assert_in(&self, snapshot: &[u8], what: &str) {
+        let mut loaded = World::load(snapshot, self.now);
+        assert_eq!(loaded.engine.digest(), self.digest, "{what}");
+        assert_eq!(loaded.dates(), self.dates, "{what}");
+    }
+}
 
 impl World {
     fn new(seed: u64) -> Self {
@@ -128,6 +145,10 @@ impl World {
         other
     }
 
+    fn instant(&mut self) -> Instant {
+        Instant { now: self.now, digest: self.engine.digest(), dates: self.dates() }
+    }
+
     fn dates(&mut self) -> Dates {
         let mut dates = Vec::new();
         for db in 0..4 {
@@ -159,7 +180,7 @@ fn a_snapshot_is_the_state_at_the_instant_it_began() {
             world.write();
         }
         world.wait();
-        let (digest, dates, instant) = (world.engine.digest(), world.dates(), world.now);
+        let instant = world.instant();
         let id = if seed % 2 == 0 { world.begin() } else { world.begin_commands() };
         let (mut snapshot, mut grows) = (Vec::new(), 0);
         loop {
@@ -195,9 +216,7 @@ fn a_snapshot_is_the_state_at_the_instant_it_began() {
             }
         }
         assert!(world.engine.current_walk().is_none() && world.engine.walk_on(id, 1).is_none());
-        let mut loaded = World::load(&snapshot, instant);
-        assert_eq!(loaded.engine.digest(), digest, "seed {seed}");
-        assert_eq!(loaded.dates(), dates, "seed {seed}");
+        instant.assert_in(&snapshot, &format!("seed {seed}"));
     }
     assert!(emptied_on_the_way > 0, "this is among what is tried");
 }
