@@ -54,6 +54,8 @@ pub(crate) struct Connection {
     pub(crate) sent: usize,
     /// When it is cut off, in monotonic milliseconds, unless less is waiting by then than the soft limit allows.
     patience_ends_ms: Option<u64>,
+    /// When the loop wakes it for that, in monotonic milliseconds: one timer at a time, however often patience begins.
+    wakes_at_ms: u64,
     /// The client waits for a key or a step.
     pub(crate) waits: bool,
     /// The client follows: it is fed from now on.
@@ -96,6 +98,7 @@ impl Connection {
             out: Vec::new(),
             sent: 0,
             patience_ends_ms: None,
+            wakes_at_ms: 0,
             waits: false,
             follows: false,
             stalled: false,
@@ -421,17 +424,16 @@ impl Connection {
             return false;
         }
         let now_ms = self.shared.clock.now().mono_ms;
-        let Some(ends_ms) = self.patience_ends_ms else {
-            let ends_ms = now_ms + limit.soft_ms;
-            self.patience_ends_ms = Some(ends_ms);
-            self.io.wake_at(ends_ms, context.waker().clone());
-            return false;
-        };
-        let over = now_ms >= ends_ms;
-        if over {
+        let ends_ms = *self.patience_ends_ms.get_or_insert(now_ms + limit.soft_ms);
+        if now_ms >= ends_ms {
             tracing::warn!(waiting, "a client does not read its replies and is cut off");
+            return true;
         }
-        over
+        if !(now_ms + 1..=ends_ms).contains(&self.wakes_at_ms) {
+            self.wakes_at_ms = ends_ms;
+            self.io.wake_at(ends_ms, context.waker().clone());
+        }
+        false
     }
 
     async fn refuse(&mut self, fault: ProtocolFault) -> bool {
