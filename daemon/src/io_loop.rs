@@ -47,7 +47,6 @@ const HAND_OVER_MAX: Duration = Duration::from_secs(1);
 const STACK_BYTES: usize = 8 << 20;
 /// Events that the kernel tells at once.
 const EVENTS_AT_ONCE: usize = 1024;
-
 /// How often those who were woken run before the kernel is asked again.
 const ROUNDS_MAX: usize = 4;
 
@@ -136,6 +135,12 @@ struct TaskWake {
     /// The task is woken already, and did not run since.
     woken: AtomicBool,
     inbox: Arc<Inbox>,
+}
+
+impl TaskWake {
+    fn new(place: usize, inbox: &Arc<Inbox>) -> Arc<Self> {
+        Arc::new(Self { place, woken: AtomicBool::new(false), inbox: Arc::clone(inbox) })
+    }
 }
 
 impl Wake for TaskWake {
@@ -227,26 +232,29 @@ impl IoLoop {
     }
 
     fn run(mut self: Box<Self>) {
-        loop {
-            let Some(mut this) = self.run_all() else { return };
-            for _ in 1..ROUNDS_MAX {
-                if !this.inbox.filled.load(Ordering::Acquire) {
-                    break;
-                }
-                let Some(again) = this.run_all() else { return };
-                this = again;
-            }
-            if this.flush_if_asked() {
-                // Most of those who waited for the log may go on now.
-                let Some(again) = this.run_all() else { return };
-                this = again;
-            }
-            if this.is_over() {
-                return;
-            }
-            this.wait();
+        while let Some(this) = self.take_turns()
+            && !this.is_over()
+        {
             self = this;
+            self.wait();
         }
+    }
+
+    /// All who have something to do have their turn, those whom they wake as well, and then the log; nothing if the
+    /// loop has gone on with another thread meanwhile.
+    fn take_turns(mut self: Box<Self>) -> Option<Box<Self>> {
+        self = self.run_all()?;
+        for _ in 1..ROUNDS_MAX {
+            if !self.inbox.filled.load(Ordering::Acquire) {
+                break;
+            }
+            self = self.run_all()?;
+        }
+        if self.flush_if_asked() {
+            // Most of those who waited for the log may go on now.
+            self = self.run_all()?;
+        }
+        Some(self)
     }
 
     /// Runs all who have something to do; nothing if the loop has gone on with another thread meanwhile.
@@ -339,7 +347,7 @@ impl IoLoop {
         let readiness = Arc::new(Readiness::default());
         let stream = Stream::new(stream, Arc::clone(&readiness));
         let connection = Connection::new(stream, peer, Arc::clone(&self.shared), Arc::clone(&self.inbox));
-        let wake = Arc::new(TaskWake { place, woken: AtomicBool::new(true), inbox: Arc::clone(&self.inbox) });
+        let wake = TaskWake::new(place, &self.inbox);
         let body = Body { task: Box::pin(connection.serve()), waker: Waker::from(Arc::clone(&wake)), wake };
         entry.insert(Place { body: Some(body), readiness });
         self.ready.push(place);
@@ -348,12 +356,7 @@ impl IoLoop {
 
     /// The daemon ends: those who are connected end with the reply they are at, and get it once it is safe.
     fn look_whether_to_stop(&mut self) {
-        let wake = Arc::new(TaskWake {
-            place: MYSELF,
-            woken: AtomicBool::new(false),
-            inbox: Arc::clone(&self.inbox),
-        });
-        let waker = Waker::from(wake);
+        let waker = Waker::from(TaskWake::new(MYSELF, &self.inbox));
         if self.parts_at_ms.is_none() && self.stop.as_mut().poll(&mut Context::from_waker(&waker)).is_ready()
         {
             self.parts_at_ms = Some(self.now_ms() + PARTING_MS);

@@ -449,6 +449,11 @@ impl State {
         self.queue.len() + self.cut.as_ref().map_or(0, |cut| cut.after.len())
     }
 
+    /// Whether the file is to be changed or closed: the thread `log` does that.
+    fn is_to_change(&self) -> bool {
+        self.stopping || self.closing || self.cut.is_some()
+    }
+
     /// Whether the file is to be closed, and everything is written.
     fn is_ending(&self) -> bool {
         let ending = self.stopping || self.closing;

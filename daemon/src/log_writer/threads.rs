@@ -52,7 +52,7 @@ impl LogDoor {
         if was_clean && state.pace.policy() == SyncPolicy::EverySecond {
             self.sync_work.notify_one();
         }
-        if state.stopping || state.closing || state.cut.is_some() {
+        if state.is_to_change() {
             self.work.notify_one();
         }
         self.progress.notify_all();
@@ -103,7 +103,7 @@ impl LogDoor {
         let Some(file) = state.file.take() else { return };
         let state = self.sync_file(state, file);
         let is_behind = state.pace.submitted() > state.pace.written();
-        if is_behind || state.stopping || state.closing || state.cut.is_some() {
+        if is_behind || state.is_to_change() {
             self.work.notify_one();
         }
     }
@@ -224,7 +224,7 @@ impl LogDoor {
                         state.syncer = Some(syncer);
                     }
                     // What was handed over meanwhile waits for somebody to write it.
-                    if !state.queue.is_empty() || state.stopping || state.closing || state.cut.is_some() {
+                    if !state.queue.is_empty() || state.is_to_change() {
                         self.work.notify_one();
                     }
                 }

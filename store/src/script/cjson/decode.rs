@@ -193,7 +193,7 @@ impl Decoder<'_> {
         })
     }
 
-    /// Reads `\uXXXX`, or two of them that are one character.
+    /// Reads `\u` with its four digits, or two of them that are one character.
     fn unicode_escape(&mut self, out: &mut Vec<u8>) -> bool {
         let Some(mut code) = self.hex4(2) else { return false };
         let mut len = 6;
