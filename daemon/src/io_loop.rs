@@ -18,7 +18,7 @@
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -26,8 +26,7 @@ use std::sync::mpsc;
 use std::task::{Context, Wake, Waker};
 use std::time::Duration;
 
-use mio::unix::SourceFd;
-use mio::{Events, Interest, Token};
+use mio::{Events, Registry, Token};
 use parking_lot::Mutex;
 use pbj_store::engine::Peer;
 use slab::Slab;
@@ -175,6 +174,7 @@ pub(crate) struct IoLoop {
     shared: Arc<Shared>,
     inbox: Arc<Inbox>,
     poll: mio::Poll,
+    registry: Arc<Registry>,
     events: Events,
     places: Slab<Place>,
     /// Places of those who have something to do, and how many of these had their turn.
@@ -199,6 +199,7 @@ impl IoLoop {
     /// The kernel has no thread or no place for events.
     pub(crate) fn start(number: usize, shared: Arc<Shared>) -> io::Result<(Arc<Inbox>, mpsc::Receiver<()>)> {
         let poll = mio::Poll::new()?;
+        let registry = Arc::new(poll.registry().try_clone()?);
         let inbox = Arc::new(Inbox {
             letters: Mutex::default(),
             filled: AtomicBool::new(false),
@@ -214,6 +215,7 @@ impl IoLoop {
             shared,
             inbox: Arc::clone(&inbox),
             poll,
+            registry,
             events: Events::with_capacity(EVENTS_AT_ONCE),
             places: Slab::new(),
             ready: Vec::new(),
@@ -342,9 +344,7 @@ impl IoLoop {
         }
         let entry = self.places.vacant_entry();
         let place = entry.key();
-        let interest = Interest::READABLE | Interest::WRITABLE;
-        self.poll.registry().register(&mut SourceFd(&stream.as_raw_fd()), Token(place), interest)?;
-        let readiness = Arc::new(Readiness::default());
+        let readiness = Arc::new(Readiness::register(&stream, &self.registry, Token(place))?);
         let stream = Stream::new(stream, Arc::clone(&readiness));
         let connection = Connection::new(stream, peer, Arc::clone(&self.shared), Arc::clone(&self.inbox));
         let wake = TaskWake::new(place, &self.inbox);

@@ -4,12 +4,23 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
 
+use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
+use nix::unistd::Pid;
 use redis::Commands;
 
 use crate::daemon::{Daemon, say, within};
 
+/// A daemon with one I/O thread, for clients that share one processor from here on: what two processors send has no
+/// order that anybody could keep.
 fn one_thread(folder: &Path) -> Daemon {
-    Daemon::start_on(folder, &["--io-threads", "1"])
+    let daemon = Daemon::start_on(folder, &["--io-threads", "1"]);
+    let this_thread = Pid::from_raw(0);
+    let allowed = sched_getaffinity(this_thread).unwrap();
+    let first = (0..CpuSet::count()).find(|cpu| allowed.is_set(*cpu).unwrap()).unwrap();
+    let mut only = CpuSet::new();
+    only.set(first).unwrap();
+    sched_setaffinity(this_thread, &only).unwrap();
+    daemon
 }
 
 fn connect(daemon: &Daemon) -> TcpStream {
@@ -38,6 +49,22 @@ fn who_comes_first_is_served_first() {
         }
         let order: Vec<usize> = r.lrange(format!("order:{round}"), 0, -1).unwrap();
         assert_eq!(order, (0..20).collect::<Vec<_>>());
+    }
+}
+
+/// The same of connections that are new: what they send may come before anybody looked at them.
+#[test]
+fn newcomers_do_not_go_ahead() {
+    let folder = tempfile::tempdir().unwrap();
+    let daemon = one_thread(folder.path());
+    for round in 0..300 {
+        let mut clients: Vec<TcpStream> = (0..10).map(|_| connect(&daemon)).collect();
+        for client in &mut clients {
+            client.write_all(format!("INCR order:{round}\r\n").as_bytes()).unwrap();
+        }
+        for (nth, client) in clients.iter_mut().enumerate() {
+            read_reply(client, &format!(":{}\r\n", nth + 1));
+        }
     }
 }
 
