@@ -86,7 +86,8 @@ pub enum Fault {
     Other(Cow<'static, str>),
     /// An error with a class of its own, complete.
     Coded(Cow<'static, str>),
-    /// An error of the class ERR that repeats bytes of a client; they go out as they came, but for line ends.
+    /// An error of the class ERR that repeats bytes of a client; they go out as they came, but for line ends: those at
+    /// the end are left out, others become blanks.
     Raw(Vec<u8>),
     /// The same with a class of its own.
     RawCoded(Vec<u8>),
@@ -106,8 +107,8 @@ impl Fault {
     /// The text on the wire.
     pub fn to_bytes(&self) -> Vec<u8> {
         match self {
-            Self::Raw(text) => [b"ERR ", &**text].concat(),
-            Self::RawCoded(text) => text.clone(),
+            Self::Raw(text) => [b"ERR ", without_line_ends(text)].concat(),
+            Self::RawCoded(text) => without_line_ends(text).to_vec(),
             other => other.to_string().into_bytes(),
         }
     }
@@ -117,6 +118,12 @@ impl Fault {
         let text = self.to_string();
         text.split_once(' ').map_or_else(|| text.clone(), |(_, message)| message.to_owned())
     }
+}
+
+/// A text without line ends at its end, as Redis trims it.
+fn without_line_ends(text: &[u8]) -> &[u8] {
+    let end = text.iter().rposition(|byte| !matches!(byte, b'\r' | b'\n'));
+    &text[..end.map_or(0, |last| last + 1)]
 }
 
 impl fmt::Display for Fault {
@@ -175,3 +182,17 @@ impl fmt::Display for Fault {
 }
 
 impl std::error::Error for Fault {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_client_sent_is_repeated_without_the_line_ends_at_its_end() {
+        let repeated = |text: &[u8]| Fault::Raw(text.to_vec()).to_bytes();
+        assert_eq!(repeated(b"option 1\r\n\n"), b"ERR option 1");
+        assert_eq!(repeated(b"option a\nb "), b"ERR option a\nb ");
+        assert_eq!(repeated(b"\n"), b"ERR ");
+        assert_eq!(Fault::RawCoded(b"NOGROUP g\n".to_vec()).to_bytes(), b"NOGROUP g");
+    }
+}
