@@ -242,7 +242,18 @@ def _(args, a, b):
 def _(args, a, b):
     def without_nodes(frame):
         pairs = zip(frame[1][::2], frame[1][1::2])
-        return [pair for pair in pairs if pair[0][1] not in (b"radix-tree-keys", b"radix-tree-nodes")]
+        kept = [pair for pair in pairs if pair[0][1] not in (b"radix-tree-keys", b"radix-tree-nodes")]
+        return frame[0], [item for pair in kept for item in pair]
 
     is_info = [arg.lower() for arg in args[:2]] == [b"xinfo", b"stream"] and a[0] == b[0] and a[0] in "*%"
-    return is_info and without_nodes(a)[0][1] == (":", 0) and without_nodes(a) == without_nodes(b)
+    is_empty = is_info and without_nodes(a)[1][1] == (":", 0)
+    return is_empty and same(args, without_nodes(a), without_nodes(b))
+
+
+@known(
+    "keys-past-their-date-are-counted",
+    "DBSIZE of Redis counts keys past their date until its cycle, or somebody who looks for one, removes them. Ours are "
+    "removed when their date comes. That no other key is missing is what the digest is for.",
+)
+def _(args, a, b):
+    return args[0].lower() == b"dbsize" and a[0] == b[0] == ":" and 0 < a[1] - b[1] <= 4
