@@ -29,6 +29,7 @@ use crate::clock::Clock;
 use crate::control::{self, Controller, Controls};
 use crate::disk::{FolderLock, RealDisk};
 use crate::doors::{self, Door, Doors};
+use crate::freer::Freer;
 use crate::host::{Identity, ProcessHost, Traffic};
 use crate::http::{self, HttpThread};
 use crate::io_thread::IoThread;
@@ -189,7 +190,8 @@ impl Daemon {
         let (controller, controls) = control;
         users_file::load_at_start(&mut engine).map_err(StartFault::Users)?;
         let config_file = config_file.filter(|file| file != Path::new("-"));
-        let lasting = Lasting { log, saver, folder: folder.clone() };
+        let freer = Freer::start().map_err(StartFault::Threads)?;
+        let lasting = Lasting { log, saver, freer, folder: folder.clone() };
         let mut shared = Shared::new(engine, lasting, traffic, busy, controller.clone(), stop);
         shared.config_file = config_file;
         let shared = shared.share();

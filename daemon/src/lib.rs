@@ -23,6 +23,7 @@ pub mod embedded;
 pub mod exit;
 mod feeder;
 pub mod follower;
+pub mod freer;
 pub mod host;
 pub mod http;
 mod io_loop;

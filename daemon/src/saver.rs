@@ -16,7 +16,7 @@ use std::time::Duration;
 use parking_lot::{Condvar, Mutex};
 use pbj_store::config::Config;
 use pbj_store::durable::{BaseForm, Log, LogFiles, LogNames, LogState, Rewrite, SnapshotOutput};
-use pbj_store::engine::{Engine, Garbage};
+use pbj_store::engine::Engine;
 use pbj_store::limits::WALK_VISITS_PER_PIECE;
 use pbj_store::rdb::{SnapshotHead, WalkId};
 
@@ -37,8 +37,6 @@ pub enum Job {
     Heal,
     /// What rewrites have replaced is not to be kept any longer.
     RemoveHistory,
-    /// Data that nobody needs any more.
-    Free(Garbage),
 }
 
 /// The desk of the thread `snapshots`.
@@ -160,7 +158,6 @@ impl Worker {
         let (number, end, what) = match job {
             Job::Save(number) => (number, self.save(number), "saving"),
             Job::Rewrite(number) => (number, self.rewrite(number), "AOF rewrite"),
-            Job::Free(garbage) => return drop(garbage),
             Job::Grown => {
                 tracing::info!("Starting automatic rewriting of AOF, which has grown");
                 let shared = &self.shared;

@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use crate::busy::{Busy, Note, Reached};
 use crate::clock::Clock;
 use crate::control::{Control, Controller};
+use crate::freer::Freer;
 use crate::host::Traffic;
 use crate::log_writer::LogDoor;
 use crate::mailbox::{Mailbox, OutputLimits};
@@ -42,6 +43,8 @@ pub struct Lasting {
     pub log: Arc<LogDoor>,
     /// Who writes snapshots and rewrites the log.
     pub saver: Arc<Saver>,
+    /// Who frees what nobody needs any more.
+    pub freer: Freer,
     /// The data folder.
     pub folder: PathBuf,
 }
@@ -71,6 +74,8 @@ pub struct Shared {
     pub log: Arc<LogDoor>,
     /// Who writes snapshots and rewrites the log.
     pub saver: Arc<Saver>,
+    /// Who frees what nobody needs any more.
+    freer: Freer,
     /// The data folder.
     folder: PathBuf,
     /// A snapshot is to be written at the end, if there is anything new.
@@ -142,6 +147,7 @@ impl Shared {
             clock: Clock,
             log: lasting.log,
             saver: lasting.saver,
+            freer: lasting.freer,
             folder: lasting.folder,
             saves_at_end: AtomicBool::new(false),
             log_begins: AtomicBool::new(false),
@@ -423,7 +429,7 @@ impl Shared {
                     }
                     Output::Fed => self.fed.notify_waiters(),
                     Output::Link => self.link.notify_waiters(),
-                    Output::Garbage(garbage) => self.saver.ask(Job::Free(garbage)),
+                    Output::Garbage(garbage) => self.freer.free(garbage),
                     Output::Step { client, step } => steps.push((client, step)),
                 }
             }

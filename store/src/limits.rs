@@ -30,6 +30,12 @@ pub const ECHO_MAX: usize = 128;
 /// Expired keys, and expired fields of hashes, removed from a database by one tick before the engine lets requests
 /// through again.
 pub const EXPIRE_PER_TICK: usize = 512;
+/// Pieces of memory, or keys of a database, that are freed at once; more are freed aside. As in Redis.
+pub const FREED_AT_ONCE_MAX: usize = 64;
+/// Such pieces, or keys, that wait to be freed aside when a command ends; a script that removes more frees it itself.
+pub const FREED_ASIDE_MAX: usize = 1 << 20;
+/// Elements of a collection, or keys of a database, that its size is told from.
+pub const FOOTPRINT_SAMPLES: usize = 5;
 /// Keys evicted before one command; if that is not enough, the next command goes on.
 pub const EVICT_PER_COMMAND: usize = 256;
 /// Keys looked at for each that is wanted, when keys to be evicted are sampled.

@@ -9,6 +9,7 @@ mod ports;
 mod daemon;
 mod directives;
 mod files;
+mod freed_aside;
 mod redis_rs;
 mod replica;
 mod signals;

@@ -139,6 +139,7 @@ fn memory(engine: &Engine, facts: &Facts, text: &mut String) {
     let databases = (0..engine.data.keyspace.count()).map(|index| engine.data.keyspace.db(index));
     let overhead: usize = databases.map(|database| database.overhead()).sum();
     let buffers = engine.bytes_of_clients();
+    let unfreed = engine.data.keyspace.unfreed_keys();
     let maxmemory = engine.config().maxmemory();
     let peak = facts.memory_peak.max(used);
     let dataset = used.saturating_sub((overhead + buffers) as u64);
@@ -200,8 +201,8 @@ fn memory(engine: &Engine, facts: &Facts, text: &mut String) {
         "mem_aof_buffer": facts.log.as_ref().map_or(0, |log| log.pending),
         "mem_allocator": facts.allocator,
         "active_defrag_running": 0,
-        "lazyfree_pending_objects": 0,
-        "lazyfreed_objects": engine.data.counters.lazily_freed,
+        "lazyfree_pending_objects": unfreed,
+        "lazyfreed_objects": engine.data.counters.handed_on.saturating_sub(unfreed as u64),
     }
 }
 

@@ -3,8 +3,7 @@
 use super::prelude::*;
 use super::scan::Walk;
 use crate::glob;
-use crate::keyspace::{Value, View};
-use crate::limits::LIST_NODE_ELEMENTS;
+use crate::keyspace::Value;
 use crate::number::parse_i64;
 use crate::table::Keyed;
 use crate::txn::Expiry;
@@ -30,6 +29,9 @@ const DEL: Command = Command::data("del", Group::Generic, del)
 
 fn del(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     let deleted = args.rest().iter().filter(|key| delete(txn, key)).count();
+    if !txn.data.limits.frees_deleted_aside {
+        txn.data.keyspace.free_now();
+    }
     reply.count(deleted);
     Ok(Outcome::Done)
 }
@@ -46,32 +48,9 @@ const UNLINK: Command = Command::data("unlink", Group::Generic, unlink)
     .tips(&["request_policy:multi_shard", "response_policy:agg_sum"]);
 
 fn unlink(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
-    let mut deleted = 0;
-    for key in args.rest() {
-        let pieces = txn.entry(key).map_or(0, |entry| pieces(entry.view()));
-        if delete(txn, key) {
-            deleted += 1;
-            txn.data.counters.lazily_freed += u64::from(pieces > LAZY_PIECES);
-        }
-    }
+    let deleted = args.rest().iter().filter(|key| delete(txn, key)).count();
     reply.count(deleted);
     Ok(Outcome::Done)
-}
-
-/// Redis frees a value in the background that consists of more pieces than this.
-const LAZY_PIECES: usize = 64;
-
-/// About how many pieces of memory Redis would have to free for a value.
-fn pieces(view: View<'_>) -> usize {
-    match view {
-        View::Integer(_) | View::Inline(_) | View::Raw(_) => 1,
-        View::List(list) => list.len() / LIST_NODE_ELEMENTS + 1,
-        View::Set(set) if set.encoding() == "hashtable" => set.len(),
-        View::Hash(hash) if hash.encoding() == "hashtable" => hash.len(),
-        View::Zset(zset) if zset.encoding() == "skiplist" => zset.len(),
-        View::Stream(stream) => stream.pieces(),
-        View::Set(_) | View::Hash(_) | View::Zset(_) => 1,
-    }
 }
 
 fn delete(txn: &mut Txn<'_>, key: &[u8]) -> bool {
@@ -361,21 +340,11 @@ fn dbsize(txn: &mut Txn<'_>, _args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     Ok(Outcome::Done)
 }
 
-/// Reads the only option of FLUSHDB and FLUSHALL: memory is freed at once either way. Whether it may come later.
-fn flush_option(args: &mut Args<'_>) -> Result<bool, Fault> {
-    let later = args.word("ASYNC");
-    if !later {
-        args.word("SYNC");
-    }
+/// Reads the only option of FLUSHDB and FLUSHALL, which says whether memory may be freed later.
+fn flush_option(txn: &Txn<'_>, args: &mut Args<'_>) -> Result<bool, Fault> {
+    let aside = args.word("ASYNC") || !args.word("SYNC") && txn.data.limits.frees_flushed_aside;
     args.end()?;
-    Ok(later)
-}
-
-/// Counts what was removed by a command that does not wait for it.
-fn count_lazy(txn: &mut Txn<'_>, later: bool, removed: usize) {
-    if later {
-        txn.data.counters.lazily_freed += removed as u64;
-    }
+    Ok(aside)
 }
 
 const FLUSHDB: Command = Command::data("flushdb", Group::Server, flushdb)
@@ -390,9 +359,11 @@ const FLUSHDB: Command = Command::data("flushdb", Group::Server, flushdb)
     .tips(&["request_policy:all_shards", "response_policy:all_succeeded"]);
 
 fn flushdb(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
-    let later = flush_option(&mut args)?;
+    let aside = flush_option(txn, &mut args)?;
     let removed = txn.flush(txn.db());
-    count_lazy(txn, later, removed);
+    if !aside {
+        txn.data.keyspace.free_now();
+    }
     // Counted as a change even if there was nothing: replicas may have something.
     txn.changed_more(removed.max(1));
     reply.ok();
@@ -411,9 +382,11 @@ const FLUSHALL: Command = Command::data("flushall", Group::Server, flushall)
     .tips(&["request_policy:all_shards", "response_policy:all_succeeded"]);
 
 fn flushall(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
-    let later = flush_option(&mut args)?;
+    let aside = flush_option(txn, &mut args)?;
     let removed: usize = (0..txn.db_count()).map(|db| txn.flush(db)).sum();
-    count_lazy(txn, later, removed);
+    if !aside {
+        txn.data.keyspace.free_now();
+    }
     txn.changed_more(removed.max(1));
     txn.all_is_emptied();
     reply.ok();

@@ -5,14 +5,12 @@
 //! time; `volatile-ttl` needs no samples, because dates are in order here.
 
 use super::Engine;
-use crate::limits::{EVICT_PER_COMMAND, EVICT_SAMPLE_TRIES};
+use crate::limits::{EVICT_PER_COMMAND, EVICT_SAMPLE_TRIES, FOOTPRINT_SAMPLES};
 use crate::table::Keyed;
 use crate::txn::AccessMode;
 
 /// Candidates that are kept.
 const POOL: usize = 16;
-/// Elements of a collection that its size is told from.
-const FOOTPRINT_SAMPLES: usize = 5;
 
 /// Which keys may go, and which of them go first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -93,14 +91,15 @@ impl Pool {
 
 impl Engine {
     /// Bytes beyond the limit. What clients take that are gone already, but whose connections still end, is as good as
-    /// free; so is what waits to be written into a snapshot, or evicting a key would free nothing; and so is what slow
-    /// replicas still have to get, or evicting keys would make it more.
+    /// free, and so is what is being freed; so is what waits to be written into a snapshot, or evicting a key would
+    /// free nothing; and so is what slow replicas still have to get, or evicting keys would make it more.
     fn excess(&self) -> usize {
         match usize::try_from(self.config.maxmemory()) {
             Ok(limit @ 1..) => {
                 let leaving: usize = self.leaving.values().sum();
                 let waiting = if self.walk.is_some() { self.walk_bytes_waiting() } else { 0 };
-                let apart = leaving + waiting + self.bytes_not_counted() as usize;
+                let unfreed = self.data.keyspace.unfreed_bytes();
+                let apart = leaving + waiting + unfreed + self.bytes_not_counted() as usize;
                 self.host.memory_used().saturating_sub(apart).saturating_sub(limit)
             }
             _ => 0,
@@ -133,6 +132,8 @@ impl Engine {
                 self.txn(db).raw_entry(&key).map_or(0, |entry| entry.footprint(FOOTPRINT_SAMPLES));
             let before = self.host.memory_used();
             self.txn(db).evict(&key);
+            // Now: it is needed for the next command.
+            self.data.keyspace.free_now();
             excess = excess.saturating_sub(before.saturating_sub(self.host.memory_used()).max(footprint));
             if excess == 0 {
                 break;

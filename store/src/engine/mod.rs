@@ -375,12 +375,16 @@ impl Engine {
 
     /// Takes what is to be done in the world.
     pub fn take_outputs(&mut self) -> Vec<Output> {
+        if self.data.keyspace.has_garbage() {
+            let garbage = self.data.keyspace.take_garbage();
+            self.hand_on(garbage);
+        }
         std::mem::take(&mut self.outputs)
     }
 
     /// Whether there is something to be done in the world.
     pub fn has_outputs(&self) -> bool {
-        !self.outputs.is_empty()
+        !self.outputs.is_empty() || self.data.keyspace.has_garbage()
     }
 
     /// Says whether a log reads the stream of effects. Those who follow read it on their own account.
@@ -495,6 +499,8 @@ impl Engine {
     /// Takes over directives that the engine itself follows.
     pub(crate) fn apply_config(&mut self) {
         self.data.limits.thresholds = self.config.thresholds();
+        self.data.limits.frees_deleted_aside = self.config.flag("lazyfree-lazy-user-del");
+        self.data.limits.frees_flushed_aside = self.config.flag("lazyfree-lazy-user-flush");
         self.data.limits.bulk_max = self.config.bulk_max();
         self.data.output.compress = self.config.flag("rdbcompression");
         self.data.events_wanted = self.config.events();

@@ -241,7 +241,7 @@ impl Entry {
         Self(raw.cast())
     }
 
-    fn look(&self) -> EntryRef<'_> {
+    pub(super) fn look(&self) -> EntryRef<'_> {
         EntryRef(self.0, PhantomData)
     }
 
@@ -337,19 +337,21 @@ impl Entry {
         true
     }
 
-    /// Replaces the value by a text, and the date.
-    pub(crate) fn set_text(&mut self, text: &[u8], expires_at: Option<u64>) {
+    /// Replaces the value by a text, and the date. Returns what was there, if the text was not written over it.
+    pub(crate) fn set_text(&mut self, text: &[u8], expires_at: Option<u64>) -> Option<Self> {
         let same_expiry_form = self.look().expires_at().is_some() == expires_at.is_some();
         if same_expiry_form && parse_i64(text).is_none() && self.overwrite(text) {
             self.set_expiry(expires_at);
-            return;
+            return None;
         }
-        *self = Self::text(self.look().key(), text, expires_at);
+        let new = Self::text(self.look().key(), text, expires_at);
+        Some(std::mem::replace(self, new))
     }
 
-    /// Replaces the value, and the date.
-    pub(crate) fn set_value(&mut self, value: Value, expires_at: Option<u64>) {
-        *self = Self::new(self.look().key(), value, expires_at);
+    /// Replaces the value, and the date. Returns what was there.
+    pub(crate) fn set_value(&mut self, value: Value, expires_at: Option<u64>) -> Self {
+        let new = Self::new(self.look().key(), value, expires_at);
+        std::mem::replace(self, new)
     }
 
     /// The text of a string entry in a form that can be edited; `None` if the value is no string.

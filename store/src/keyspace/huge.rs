@@ -12,12 +12,10 @@ use std::ops::Range;
 
 use super::walk::Walked;
 use super::{Database, Entry, Garbage, Keyspace, Mark, Value, View, unfile};
+use crate::limits::FOOTPRINT_SAMPLES;
 use crate::rdb::{Parts, Records, Writer};
 use crate::table::{Item, Table};
 use crate::waiting::Waiting;
-
-/// Elements of a removed value that are looked at, to say how many bytes it takes.
-const FOOTPRINT_SAMPLES: usize = 5;
 
 /// By the hash of its key, and a number of its own: a value that was removed may have another one in its place.
 type Name = (u64, u64);
@@ -220,8 +218,9 @@ impl Keyspace {
     /// Takes the huge values that were removed and are written.
     pub(crate) fn take_written(&mut self) -> Garbage {
         let walked = self.all_mut().filter_map(|database| database.walked.as_mut());
-        let removed = walked.flat_map(|walked| std::mem::take(&mut walked.huge.written)).collect();
-        Garbage { removed, ..Garbage::default() }
+        let mut garbage = Garbage::default();
+        garbage.removed.extend(walked.flat_map(|walked| std::mem::take(&mut walked.huge.written)));
+        garbage
     }
 
     /// Takes a value from one key and puts it at another, where nothing is, maybe in another database. Says whether it

@@ -13,6 +13,7 @@ use std::collections::BTreeSet;
 
 pub(crate) use entry::{Entry, EntryMut, EntryRef, Value, View, ViewMut};
 pub use garbage::Garbage;
+use garbage::Unfreed;
 use walk::Walked;
 
 use crate::hash::HashKey;
@@ -27,6 +28,9 @@ pub(crate) struct Keyspace {
     used: usize,
     /// What was emptied before a walk had seen all of it.
     leaving: Vec<Database>,
+    /// What was emptied and is to be freed.
+    emptied: Vec<Database>,
+    unfreed: Unfreed,
     key: HashKey,
 }
 
@@ -41,6 +45,9 @@ pub(crate) struct Database {
     field_dates: BTreeSet<(u64, u64)>,
     /// How far a walk has come that reads this database as it was when the walk began.
     walked: Option<Box<Walked>>,
+    /// Entries that were removed and are to be freed, and the pieces of all of them.
+    removed: Vec<Entry>,
+    removed_pieces: usize,
 }
 
 impl Keyspace {
@@ -50,6 +57,8 @@ impl Keyspace {
             databases: (0..count).map(|_| Database::new(key)).collect(),
             used: 0,
             leaving: Vec::new(),
+            emptied: Vec::new(),
+            unfreed: Unfreed::default(),
             key,
         }
     }
@@ -90,10 +99,14 @@ impl Keyspace {
 
     /// Empties a database; returns how many keys were in it. What a walk has to see yet is freed when it has.
     pub(crate) fn empty(&mut self, index: usize) -> usize {
-        let emptied = std::mem::replace(&mut self.databases[index], Database::new(self.key));
+        let mut emptied = std::mem::replace(&mut self.databases[index], Database::new(self.key));
+        self.databases[index].removed = std::mem::take(&mut emptied.removed);
+        self.databases[index].removed_pieces = emptied.removed_pieces;
         let count = emptied.len();
         if emptied.walked.is_some() {
             self.leaving.push(emptied);
+        } else {
+            self.retire(emptied);
         }
         count
     }
@@ -107,6 +120,8 @@ impl Database {
             date_sum: 0,
             field_dates: BTreeSet::new(),
             walked: None,
+            removed: Vec::new(),
+            removed_pieces: 0,
         }
     }
 
@@ -183,9 +198,12 @@ impl Database {
         let old = found.view().expires_at();
         let new = mark.date.applied_to(old);
         let access = found.view().access();
-        found.update(|entry| entry.set_text(text, new));
+        let replaced = found.update(|entry| entry.set_text(text, new));
         found.view().set_access(if mark.keep_access { access } else { mark.access });
         self.move_date(hash, old, new);
+        if let Some(entry) = replaced {
+            self.retire(entry);
+        }
         true
     }
 
@@ -201,9 +219,10 @@ impl Database {
         let new = mark.date.applied_to(old);
         let access = found.view().access();
         let is_hash = matches!(value, Value::Hash(_));
-        found.update(|entry| entry.set_value(value, new));
+        let replaced = found.update(|entry| entry.set_value(value, new));
         found.view().set_access(if mark.keep_access { access } else { mark.access });
         self.move_date(hash, old, new);
+        self.retire(replaced);
         if is_hash {
             self.refile(hash, key);
         }
@@ -231,7 +250,7 @@ impl Database {
     /// Takes a key out whose value nobody wants any more, but maybe a walk; says whether it was there.
     pub(crate) fn discard(&mut self, hash: u64, key: &[u8]) -> bool {
         self.before_replacement(hash, key);
-        self.remove(hash, key).is_some()
+        self.remove(hash, key).map(|entry| self.retire(entry)).is_some()
     }
 
     /// Takes a key out of which a walk, if there is one, has what it needs.

@@ -191,7 +191,7 @@ impl Engine {
         let given_up = self.walk.take_if(|walk| walk.id == id).is_some();
         if given_up {
             let garbage = self.data.keyspace.end_walk();
-            self.hand_on(garbage);
+            self.hand_on(self.data.keyspace.counted(garbage));
             self.walk_has_ended();
         }
         given_up
@@ -200,6 +200,7 @@ impl Engine {
     /// Hands data that nobody needs on to the host, who frees it.
     pub(crate) fn hand_on(&mut self, garbage: Garbage) {
         if !garbage.is_empty() {
+            self.data.counters.handed_on += garbage.keys() as u64;
             self.outputs.push(Output::Garbage(garbage));
         }
     }

@@ -60,8 +60,8 @@ pub struct DataCounters {
     pub expired_fields: u64,
     /// Keys removed to make room.
     pub evicted: u64,
-    /// Big values removed by commands that do not wait for that: UNLINK, FLUSHALL ASYNC.
-    pub lazily_freed: u64,
+    /// Keys that were removed and handed on, for somebody to free them.
+    pub handed_on: u64,
     /// Payloads of RESTORE that were read.
     pub payloads: u64,
 }
@@ -72,6 +72,10 @@ pub(crate) struct DataLimits {
     pub(crate) thresholds: Thresholds,
     /// Longest string in bytes.
     pub(crate) bulk_max: usize,
+    /// DEL leaves it to others to free big values, as UNLINK does.
+    pub(crate) frees_deleted_aside: bool,
+    /// FLUSHALL and FLUSHDB do so, unless told otherwise.
+    pub(crate) frees_flushed_aside: bool,
 }
 
 /// Longest key of which [`Hints`] keeps a copy.
@@ -134,7 +138,12 @@ impl Data {
             feed: Feed::default(),
             rng: fastrand::Rng::with_seed(seed),
             counters: DataCounters::default(),
-            limits: DataLimits { thresholds: Thresholds::default(), bulk_max: 512 << 20 },
+            limits: DataLimits {
+                thresholds: Thresholds::default(),
+                bulk_max: 512 << 20,
+                frees_deleted_aside: true,
+                frees_flushed_aside: true,
+            },
             restated: false,
             dirty: 0,
             emptied_all: false,
