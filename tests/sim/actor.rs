@@ -319,18 +319,32 @@ fn keys(rng: &mut Rng, prefix: &str, sight: &Sight) -> Words {
             ["HLEN", "ZCARD", "SCARD"][usize::from(member % 3)],
             ["h", "z", "s"][usize::from(member % 3)]
         ),
-        15 => huge_set(rng, prefix),
+        15 => huge_value(rng, prefix),
         _ => format!("EXEC SET {prefix}:t0 v{} | INCR {prefix}:a | INCR {prefix}:b", sight.unique),
     })
 }
 
-/// A set comes or goes that a snapshot writes in steps.
-fn huge_set(rng: &mut Rng, prefix: &str) -> String {
-    if rng.u8(..4) > 0 {
-        return format!("DEL {prefix}:s");
+/// A value comes, goes or moves that a snapshot writes in steps. Its second key changes only here.
+fn huge_value(rng: &mut Rng, prefix: &str) -> String {
+    let (verb, name) = [("HSET", "h"), ("ZADD", "z"), ("SADD", "s")][rng.usize(..3)];
+    let key = format!("{prefix}:{name}");
+    let other = format!("{key}2");
+    match rng.u8(..16) {
+        0..=4 => format!("DEL {key}"),
+        5 | 6 => format!("UNLINK {other}"),
+        7 => format!("COPY {key} {other} REPLACE"),
+        8 => format!("RENAME {key} {other}"),
+        9 => format!("RENAME {other} {key}"),
+        10 => format!("RENAMENX {key} {other}"),
+        _ => {
+            let elements = (0..=HUGE_ELEMENTS).map(|nth| match verb {
+                "HSET" => format!(" f{nth} v"),
+                "ZADD" => format!(" {nth} m{nth}"),
+                _ => format!(" m{nth}"),
+            });
+            format!("{verb} {key}{}", elements.collect::<String>())
+        }
     }
-    let members: String = (0..=HUGE_ELEMENTS).map(|member| format!(" m{member}")).collect();
-    format!("SADD {prefix}:s{members}")
 }
 
 fn fields(rng: &mut Rng, key: &str, sight: &Sight) -> Words {

@@ -178,7 +178,9 @@ impl World {
             let known = self.model.counters.get(&(db, format!("{prefix}:a"))).copied();
             let found = pair[0].as_ref().and_then(|text| text.parse().ok());
             assert_eq!(found.unwrap_or(0), known.unwrap_or(0), "counter of {prefix} in {db}");
-            for (name, command) in [("h", "HLEN"), ("z", "ZCARD"), ("s", "SCARD")] {
+            let lengths = [("h", "HLEN"), ("z", "ZCARD"), ("s", "SCARD")];
+            let seconds = [("h2", "HLEN"), ("z2", "ZCARD"), ("s2", "SCARD")];
+            for (name, command) in lengths.into_iter().chain(seconds) {
                 let key = format!("{prefix}:{name}");
                 let found = self.ask(client, &[command, &key]).integer();
                 let known = self.model.fields.get(&(db, key.clone())).map_or(0, |fields| fields.len());

@@ -47,10 +47,11 @@ pub(super) fn reply(
             same(Some(found), Some(model.lists.get(&key).cloned().unwrap_or_default()))
         }
         "HSET" | "ZADD" => {
-            let (field, value) = if words[0] == "HSET" { (2, 3) } else { (3, 2) };
+            let (field, value) = if words[0] == "HSET" { (0, 1) } else { (1, 0) };
             let fields = model.fields.entry(key).or_default();
-            let new = fields.insert(words[field].clone(), words[value].clone()).is_none();
-            same(reply.integer(), Some(i64::from(new)))
+            let before = fields.len();
+            fields.extend(words[2..].chunks(2).map(|pair| (pair[field].clone(), pair[value].clone())));
+            same(reply.integer(), Some((fields.len() - before) as i64))
         }
         "SADD" => {
             let members = model.fields.entry(key).or_default();
@@ -58,10 +59,11 @@ pub(super) fn reply(
             members.extend(words[2..].iter().map(|member| (member.clone(), String::new())));
             same(reply.integer(), Some((members.len() - before) as i64))
         }
-        "DEL" => {
+        "DEL" | "UNLINK" => {
             let was_there = model.fields.remove(&key).is_some_and(|members| !members.is_empty());
             same(reply.integer(), Some(i64::from(was_there)))
         }
+        "RENAME" | "RENAMENX" | "COPY" => move_fields(model, key, words, reply),
         "HDEL" | "ZREM" | "SREM" => {
             let fields = model.fields.entry(key).or_default();
             let old = fields.remove(&words[2]).is_some();
@@ -72,6 +74,24 @@ pub(super) fn reply(
             same(reply.integer(), Some(len as i64))
         }
         _ => Ok(()),
+    }
+}
+
+/// A value goes to another key, or stands there as well.
+fn move_fields(model: &mut Model, key: Scoped, words: &[String], reply: &Value) -> Verdict {
+    let to = (key.0, words[2].clone());
+    let found = model.fields.get(&key).filter(|fields| !fields.is_empty()).cloned();
+    let is_taken = model.fields.get(&to).is_some_and(|fields| !fields.is_empty());
+    let happens = found.is_some() && !(words[0] == "RENAMENX" && is_taken);
+    if happens {
+        model.fields.extend(found.map(|fields| (to, fields)));
+        if words[0] != "COPY" {
+            model.fields.remove(&key);
+        }
+    }
+    match reply.integer() {
+        Some(number) => same(number, i64::from(happens)),
+        None => same(reply.error().is_none(), happens),
     }
 }
 
