@@ -252,8 +252,18 @@ def _(args, a, b):
 
 @known(
     "keys-past-their-date-are-counted",
-    "DBSIZE of Redis counts keys past their date until its cycle, or somebody who looks for one, removes them. Ours are "
-    "removed when their date comes. That no other key is missing is what the digest is for.",
+    "DBSIZE counts keys past their date until somebody looks for them, or until the server looks itself: Redis every 100 ms, "
+    "ours when the date comes, after the request that was under way. That no other key is missing is what the digest is for.",
 )
 def _(args, a, b):
-    return args[0].lower() == b"dbsize" and a[0] == b[0] == ":" and 0 < a[1] - b[1] <= 4
+    return args[0].lower() == b"dbsize" and a[0] == b[0] == ":" and abs(a[1] - b[1]) <= 4
+
+
+@known(
+    "dates-of-the-same-millisecond",
+    "EXPIRE with GT or LT and the time that is left anyway: whether the new date is later depends on whether a millisecond has "
+    "passed since the old one was set.",
+)
+def _(args, a, b):
+    conditions = {arg.lower() for arg in args[3:]} & {b"gt", b"lt"}
+    return args[0].lower() in (b"expire", b"pexpire") and bool(conditions) and {a, b} == {(":", 0), (":", 1)}

@@ -18,6 +18,8 @@ pub struct Sight {
     pub ids: Vec<String>,
     /// A number that nobody else gets.
     pub unique: u64,
+    /// A snapshot is being written.
+    pub is_rewriting: bool,
 }
 
 /// A delivery that a worker holds, or held.
@@ -302,6 +304,10 @@ fn lock(rng: &mut Rng, name: &str, held: &mut Vec<(String, String)>, past: &[(St
 
 fn keys(rng: &mut Rng, prefix: &str, sight: &Sight) -> Words {
     let member = rng.u8(..6);
+    // While a snapshot is written is the time to change what it writes in steps.
+    if sight.is_rewriting && rng.bool() {
+        return words(&huge_value(rng, prefix));
+    }
     words(&match rng.u8(..17) {
         0..=2 => format!("EXEC INCR {prefix}:a | INCR {prefix}:b"),
         3 => format!("GET {prefix}:a"),

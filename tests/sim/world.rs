@@ -302,7 +302,12 @@ impl World {
         for _ in 0..3.min(all.len()) {
             ids.push(all[self.rng.usize(..all.len())].clone());
         }
-        let sight = Sight { wall_ms: self.clock.now().wall_ms(), ids, unique: self.unique };
+        let sight = Sight {
+            wall_ms: self.clock.now().wall_ms(),
+            ids,
+            unique: self.unique,
+            is_rewriting: self.server.is_rewriting(),
+        };
         let words = self.guests[number].actor.next(&mut self.rng, &sight);
         if let Some(words) = words {
             self.send(number, words);
