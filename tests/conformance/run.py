@@ -70,6 +70,8 @@ def start_daemon(options, folder, port):
         *([options.server] if options.server else ours), "--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder / "data"),
         "--save", "", "--appendonly", "no", "--enable-debug-command", "yes", "--enable-protected-configs", "yes",
         "--enable-module-command", "yes",
+        # The suite measures how long it takes to free what expires.
+        "--lazyfree-lazy-expire", "no",
     ]
     daemon = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
     RUNNING.add(daemon)

@@ -18,7 +18,7 @@ VALUES = {
     "dir": "each has its own",
     "port": "each has its own",
     "io-threads": "pbjd chooses the number itself by default",
-    "lazyfree-lazy-expire": "big values are always freed aside",
+    "lazyfree-lazy-expire": "yes by default, as in Valkey since version 8",
     "lazyfree-lazy-server-del": "big values are always freed aside",
     "lazyfree-lazy-user-del": "yes by default, as in Valkey since version 8",
     "lazyfree-lazy-user-flush": "yes by default, as in Valkey since version 8",

@@ -29,12 +29,14 @@ fn whatever_is_big_is_freed_aside_unless_somebody_wants_to_wait() {
         ("UNLINK big", 1),
         ("DEL big", 1),
         ("SET big small", 1),
+        ("PEXPIRE big 1", 1),
         ("FLUSHALL ASYNC", 1),
         ("FLUSHALL", 1),
         ("FLUSHDB", 1),
         ("FLUSHALL SYNC", 0),
-        ("CONFIG SET lazyfree-lazy-user-del no lazyfree-lazy-user-flush no", 0),
+        ("CONFIG SET lazyfree-lazy-user-del no lazyfree-lazy-user-flush no lazyfree-lazy-expire no", 0),
         ("DEL big", 0),
+        ("PEXPIRE big 1", 0),
         ("FLUSHDB", 0),
         ("FLUSHDB ASYNC", 1),
         ("UNLINK big", 1),
@@ -46,6 +48,9 @@ fn whatever_is_big_is_freed_aside_unless_somebody_wants_to_wait() {
             fill(&mut r, "big", 1000);
         }
         say(&mut r, request).unwrap();
+        if request.starts_with("PEXPIRE") {
+            within(10, "its date comes", "0".to_owned(), || say(&mut r, "EXISTS big").unwrap());
+        }
         within(10, request, freed + aside, || info(&mut r, "lazyfreed_objects"));
     }
 }

@@ -224,7 +224,7 @@ pub const DIRECTIVES: &[Directive] = &[
     integer("lfu-decay-time", 0, INT_MAX, "1"),
     integer("active-expire-effort", 1, 10, "1").accepted(),
     flag("lazyfree-lazy-eviction", false).accepted(),
-    flag("lazyfree-lazy-expire", true).accepted(),
+    flag("lazyfree-lazy-expire", true),
     flag("lazyfree-lazy-server-del", true).accepted(),
     flag("lazyfree-lazy-user-del", true),
     flag("lazyfree-lazy-user-flush", true),

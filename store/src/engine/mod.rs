@@ -499,6 +499,7 @@ impl Engine {
     /// Takes over directives that the engine itself follows.
     pub(crate) fn apply_config(&mut self) {
         self.data.limits.thresholds = self.config.thresholds();
+        self.data.limits.frees_expired_aside = self.config.flag("lazyfree-lazy-expire");
         self.data.limits.frees_deleted_aside = self.config.flag("lazyfree-lazy-user-del");
         self.data.limits.frees_flushed_aside = self.config.flag("lazyfree-lazy-user-flush");
         self.data.limits.bulk_max = self.config.bulk_max();

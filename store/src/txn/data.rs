@@ -72,6 +72,8 @@ pub(crate) struct DataLimits {
     pub(crate) thresholds: Thresholds,
     /// Longest string in bytes.
     pub(crate) bulk_max: usize,
+    /// It is left to others to free big values whose date has come.
+    pub(crate) frees_expired_aside: bool,
     /// DEL leaves it to others to free big values, as UNLINK does.
     pub(crate) frees_deleted_aside: bool,
     /// FLUSHALL and FLUSHDB do so, unless told otherwise.
@@ -141,6 +143,7 @@ impl Data {
             limits: DataLimits {
                 thresholds: Thresholds::default(),
                 bulk_max: 512 << 20,
+                frees_expired_aside: true,
                 frees_deleted_aside: true,
                 frees_flushed_aside: true,
             },

@@ -108,6 +108,9 @@ impl Txn<'_> {
     /// Lets a key disappear because of its date.
     pub(super) fn expire(&mut self, key: &[u8]) {
         self.discard(key);
+        if !self.data.limits.frees_expired_aside {
+            self.data.keyspace.free_now();
+        }
         self.data.counters.expired += 1;
         if key.starts_with(self.data.reserved) {
             self.data.expired_reserved.push((self.db, key.into()));
