@@ -122,11 +122,12 @@ impl Busy {
     ) -> Reached<G, R> {
         let mut left = false;
         loop {
+            // Also while a script is slow: its end may not have been noticed yet, and nobody would look at the desk.
+            if let Some(guard) = lock(if self.is_slow() { Duration::ZERO } else { PATIENCE }) {
+                // Nobody else has the engine now, so nobody is acting on the note.
+                return if note.take_back() { Reached::Lock(guard) } else { given(answer) };
+            }
             if !self.is_slow() {
-                if let Some(guard) = lock(PATIENCE) {
-                    // Nobody else has the engine now, so nobody is acting on the note.
-                    return if note.take_back() { Reached::Lock(guard) } else { given(answer) };
-                }
                 continue;
             }
             if !left {
@@ -154,4 +155,36 @@ pub enum Reached<G, R> {
 
 fn given<G, R>(answer: &mpsc::Receiver<R>) -> Reached<G, R> {
     answer.recv().map_or(Reached::Nothing, Reached::Answer)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The end of a script in a log that was loaded again was noticed by whoever had the engine next, and who waited
+    /// for a reply at the desk waited for ever.
+    #[test]
+    fn who_waits_at_the_desk_gets_the_engine_when_it_is_free() {
+        let (ended, is_over) = mpsc::channel();
+        std::thread::spawn(move || {
+            let busy = &Busy { slow: AtomicBool::new(true), ..Busy::default() };
+            let engine = &Mutex::new(());
+            let held = engine.lock();
+            let (_sender, answer) = mpsc::channel::<()>();
+            std::thread::scope(|scope| {
+                let waiting = scope.spawn(move || {
+                    let note = Note::new(|_| {});
+                    let lock = |patience| engine.try_lock_for(patience);
+                    matches!(busy.lock_or_leave(lock, &note, &answer), Reached::Lock(_))
+                });
+                while busy.notes.lock().is_empty() {
+                    std::thread::yield_now();
+                }
+                drop(held);
+                // Nobody listens any more when it is too late.
+                let _ = ended.send(waiting.join().is_ok_and(|got_it| got_it));
+            });
+        });
+        assert_eq!(is_over.recv_timeout(Duration::from_secs(20)), Ok(true));
+    }
 }

@@ -338,9 +338,10 @@ impl Shared {
         let mail = mailbox.take(None).unwrap_or_default();
         out.extend_from_slice(&mail.bytes);
         let mut executed = core.engine.execute(now, client, requests, out);
-        self.busy.script_is_over();
         executed.close |= mail.close;
         self.deliver(&mut core.engine);
+        // Behind the steps: a log that is loaded again may have scripts, too.
+        self.busy.script_is_over();
         // Under `always` a reply also waits for what it has seen others write; otherwise only for its own writes.
         let depends = executed.wrote || self.log.is_always();
         if !depends {
