@@ -137,10 +137,14 @@ impl KeySpec {
             }
             Find::Count { count, first, step } => {
                 let text = args.get(begin + count)?;
-                let number = parse_i64(text).unwrap_or_else(|| number_at_start(text));
-                let number = usize::try_from(number).ok().filter(|&number| number > 0)?;
                 let first = begin + first;
-                (first, first.saturating_add((number - 1).saturating_mul(step)), step)
+                let last = |number: i64| {
+                    let number = usize::try_from(number).ok().filter(|&number| number > 0)?;
+                    let last = first.saturating_add((number - 1).saturating_mul(step));
+                    (last < end).then_some(last)
+                };
+                let last = parse_i64(text).and_then(last).or_else(|| last(number_at_start(text).into()))?;
+                (first, last, step)
             }
         };
         (last < end && first <= last).then(|| (first..=last).step_by(step).collect())
@@ -166,7 +170,7 @@ impl KeySpec {
     pub(super) fn counts_loosely(&self, args: &[&[u8]]) -> bool {
         let Find::Count { count, .. } = self.find else { return false };
         let number = self.begin_index(args).and_then(|begin| args.get(begin + count));
-        number.is_some_and(|text| parse_i64(text).is_none())
+        number.is_some_and(|text| parse_i64(text).is_none_or(|number| number < 1))
     }
 
     fn begin_index(&self, args: &[&[u8]]) -> Option<usize> {

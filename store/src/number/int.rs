@@ -25,8 +25,9 @@ pub fn parse_i64(text: &[u8]) -> Option<i64> {
     if negative { 0_i64.checked_sub_unsigned(magnitude) } else { i64::try_from(magnitude).ok() }
 }
 
-/// Reads what `atoi` of C reads: spaces, a sign, digits, and whatever follows; 0 if there are no digits.
-pub(crate) fn number_at_start(text: &[u8]) -> i64 {
+/// Reads what `atoi` of C reads: spaces, a sign, digits, and whatever follows; 0 if there are no digits. As in glibc,
+/// it is a 64-bit number, saturated, of which the lower half is taken.
+pub(crate) fn number_at_start(text: &[u8]) -> i32 {
     let text = text.trim_ascii_start();
     let (sign, digits) = match text {
         [b'-', rest @ ..] => (-1, rest),
@@ -34,8 +35,10 @@ pub(crate) fn number_at_start(text: &[u8]) -> i64 {
         _ => (1, text),
     };
     let digits = digits.iter().take_while(|digit| digit.is_ascii_digit());
-    sign * digits
-        .fold(0_i64, |number, digit| number.saturating_mul(10).saturating_add(i64::from(digit - b'0')))
+    let whole = digits.fold(0_i64, |number, digit| {
+        number.saturating_mul(10).saturating_add(sign * i64::from(digit - b'0'))
+    });
+    whole as i32
 }
 
 /// Reads a canonical unsigned 64-bit decimal, or says that `text` is none.
@@ -83,6 +86,24 @@ impl Digits {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_careless_number_is_read_as_atoi_of_glibc_reads_it() {
+        for (text, number) in [
+            (" 12x", 12),
+            ("-7", -7),
+            ("+3", 3),
+            ("x", 0),
+            ("", 0),
+            ("4294967297", 1),
+            ("-9223372036854775807", 1),
+            ("-9223372036854775808", 0),
+            ("-99999999999999999999", 0),
+            ("99999999999999999999", -1),
+        ] {
+            assert_eq!(number_at_start(text.as_bytes()), number, "{text}");
+        }
+    }
 
     #[test]
     fn accepts_only_the_canonical_form() {
