@@ -94,7 +94,8 @@ const ZINCRBY: Command = Command::data("zincrby", Group::SortedSet, zincrby)
 
 fn zincrby(txn: &mut Txn<'_>, mut args: Args<'_>, reply: &mut Reply<'_>) -> Run {
     let key = args.key()?;
-    let options = AddOptions { increment: true, ..AddOptions::default() };
+    // As in Redis, a word of ZADD in the place of the increment leaves too little behind it.
+    let options = AddOptions { increment: true, ..AddOptions::read(&mut args)? };
     add(txn, key, options, args.rest(), reply)
 }
 
