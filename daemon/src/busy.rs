@@ -123,11 +123,12 @@ impl Busy {
         let mut left = false;
         loop {
             // Also while a script is slow: its end may not have been noticed yet, and nobody would look at the desk.
-            if let Some(guard) = lock(if self.is_slow() { Duration::ZERO } else { PATIENCE }) {
+            let is_slow = self.is_slow();
+            if let Some(guard) = lock(if is_slow { Duration::ZERO } else { PATIENCE }) {
                 // Nobody else has the engine now, so nobody is acting on the note.
                 return if note.take_back() { Reached::Lock(guard) } else { given(answer) };
             }
-            if !self.is_slow() {
+            if !is_slow {
                 continue;
             }
             if !left {

@@ -130,7 +130,7 @@ impl Keyspace {
     }
 
     /// Counts garbage as not freed yet, until it is.
-    pub(crate) fn counted(&self, mut garbage: Garbage) -> Garbage {
+    pub(super) fn counted(&self, mut garbage: Garbage) -> Garbage {
         let (keys, bytes) = (garbage.keys(), garbage.footprint());
         garbage.unfreed = Unfreed { keys: self.unfreed.keys.another(), bytes: self.unfreed.bytes.another() };
         garbage.unfreed.keys.add(keys);
@@ -183,14 +183,19 @@ mod tests {
         database.set_value(database.hash(key), key, set_of(members), MARK);
     }
 
+    fn discard(keyspace: &mut Keyspace, key: &[u8]) {
+        let database = keyspace.db_mut(0);
+        database.discard(database.hash(key), key);
+    }
+
     #[test]
     fn big_values_are_handed_on_however_they_go() {
         let mut keyspace = keyspace();
         for key in [b"a", b"b", b"c", b"d"] {
             put(&mut keyspace, key, 1000);
         }
+        discard(&mut keyspace, b"a");
         let database = keyspace.db_mut(0);
-        database.discard(database.hash(b"a"), b"a");
         database.set_text(database.hash(b"b"), b"b", b"small", MARK);
         put(&mut keyspace, b"c", 3);
         assert!(keyspace.has_garbage());
@@ -207,8 +212,7 @@ mod tests {
     fn small_values_are_freed_at_once() {
         let mut keyspace = keyspace();
         put(&mut keyspace, b"a", 10);
-        let database = keyspace.db_mut(0);
-        database.discard(database.hash(b"a"), b"a");
+        discard(&mut keyspace, b"a");
         put(&mut keyspace, b"a", 10);
         assert_eq!(keyspace.empty(0), 1);
         assert!(!keyspace.has_garbage());
@@ -245,8 +249,7 @@ mod tests {
     fn what_was_removed_before_a_database_was_emptied_or_moved_is_still_freed() {
         let mut keyspace = keyspace();
         put(&mut keyspace, b"a", 1000);
-        let database = keyspace.db_mut(0);
-        database.discard(database.hash(b"a"), b"a");
+        discard(&mut keyspace, b"a");
         keyspace.empty(0);
         keyspace.swap(0, 1);
         assert_eq!(keyspace.take_garbage().keys(), 1);

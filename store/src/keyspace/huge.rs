@@ -220,7 +220,7 @@ impl Keyspace {
         let walked = self.all_mut().filter_map(|database| database.walked.as_mut());
         let mut garbage = Garbage::default();
         garbage.removed.extend(walked.flat_map(|walked| std::mem::take(&mut walked.huge.written)));
-        garbage
+        self.counted(garbage)
     }
 
     /// Takes a value from one key and puts it at another, where nothing is, maybe in another database. Says whether it

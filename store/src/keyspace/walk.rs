@@ -146,6 +146,6 @@ impl Keyspace {
         let mut garbage = Garbage::default();
         self.all_mut().for_each(|database| database.let_go(&mut garbage));
         garbage.emptied = std::mem::take(&mut self.leaving);
-        garbage
+        self.counted(garbage)
     }
 }

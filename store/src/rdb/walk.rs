@@ -191,7 +191,7 @@ impl Engine {
         let given_up = self.walk.take_if(|walk| walk.id == id).is_some();
         if given_up {
             let garbage = self.data.keyspace.end_walk();
-            self.hand_on(self.data.keyspace.counted(garbage));
+            self.hand_on(garbage);
             self.walk_has_ended();
         }
         given_up
