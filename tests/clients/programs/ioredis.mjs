@@ -118,6 +118,9 @@ async function scans() {
 
 async function connections() {
   const watcher = redis.duplicate();
+  // A new connection asks for INFO. Were that still to come, MONITOR would show it; and ioredis, whoever the server is,
+  // throws when it reads a line of MONITOR together with the OK.
+  await watcher.ping();
   const monitor = await watcher.monitor();
   const seen = once(monitor, "monitor");
   await redis.set("watched", 1);
