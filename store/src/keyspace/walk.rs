@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 
 use super::huge::HugeValues;
 use super::{Database, Entry, EntryRef, Garbage, Keyspace};
-use crate::rdb::Records;
+use crate::rdb::{Records, is_huge};
 use crate::table::{Keyed, Table};
 use crate::waiting::Waiting;
 
@@ -54,7 +54,7 @@ impl Walked {
         }
         table.with_hash(hash, |entry| {
             if let Some(number) = self.number
-                && self.images.divides(entry.view())
+                && is_huge(entry.view())
             {
                 self.huge.add(number, hash, entry.key());
             } else {
@@ -83,7 +83,7 @@ impl Database {
             if hash < position || walked.noted.contains(&hash) {
                 return;
             }
-            if walked.images.divides(entry.view()) {
+            if is_huge(entry.view()) {
                 walked.huge.add(number, hash, entry.key());
             } else {
                 visit(entry);

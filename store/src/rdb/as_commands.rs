@@ -1,15 +1,18 @@
 //! Keys as commands: the base of a log for readers that want no snapshot (`aof-use-rdb-preamble no`).
 //!
 //! Law: the commands are those of Redis 7, each of at most [`ELEMENTS_PER_COMMAND`] elements, so that any part of a
-//! value ends behind a whole command. A stream is one RESTORE: its groups and what their consumers hold have no shorter
-//! form.
+//! value ends behind a whole command. A stream is one RESTORE, as commands cannot say all of it; only one of very many
+//! entries, which would hold up everybody, is commands. As in Redis, they leave out what is pending of entries that are
+//! gone, and when consumers were seen last.
 
 use super::encode_huge::{self, Sink};
+use super::encode_stream::StreamSink;
 use super::{Output, dump};
 use crate::keyspace::{EntryRef, View};
 use crate::number::{Digits, format_score};
 use crate::resp::reply::write_command;
 use crate::table::Keyed;
+use crate::types::stream::{Consumer, Group, NodeRef, Pending, Stream, StreamId};
 
 /// Elements of one command, as in Redis.
 const ELEMENTS_PER_COMMAND: usize = 64;
@@ -74,6 +77,10 @@ impl<'a> Batch<'a> {
         }
     }
 
+    fn say(&mut self, words: &[&[u8]]) {
+        write_command(&mut self.out.bytes, words);
+    }
+
     /// Writes what was added since the last command.
     pub(super) fn end(&mut self) {
         if self.elements > 0 {
@@ -94,7 +101,7 @@ impl<'a> Batch<'a> {
 impl Sink for Batch<'_> {
     fn text(&mut self, at: usize, part: &[u8]) {
         let verb: &[u8] = if at == 0 { b"SET" } else { b"APPEND" };
-        write_command(&mut self.out.bytes, &[verb, self.key, part]);
+        self.say(&[verb, self.key, part]);
     }
 
     fn element(&mut self, element: &[u8]) {
@@ -112,5 +119,53 @@ impl Sink for Batch<'_> {
 
     fn scored(&mut self, member: &[u8], score: f64) {
         self.add(b"ZADD", &[&format_score(score), member]);
+    }
+}
+
+impl StreamSink for Batch<'_> {
+    fn node(&mut self, node: NodeRef<'_>) {
+        for entry in node.entries() {
+            let (id, pairs): (_, Vec<_>) = (entry.id.text(), entry.pairs().collect());
+            let head: [&[u8]; 3] = [b"XADD", self.key, id.as_bytes()];
+            let pairs = pairs.iter().flat_map(|(name, value)| [&**name, &**value]);
+            let words: Vec<&[u8]> = head.into_iter().chain(pairs).collect();
+            self.say(&words);
+        }
+    }
+
+    fn history(&mut self, stream: &Stream) {
+        if stream.len() == 0 {
+            // An entry that goes at once leaves the stream.
+            self.say(&[b"XADD", self.key, b"MAXLEN", b"0", b"0-1", b"x", b"y"]);
+        }
+        let (last, added, deleted) =
+            (stream.last.text(), stream.added.to_string(), stream.max_deleted.text());
+        let head: [&[u8]; 3] = [b"XSETID", self.key, last.as_bytes()];
+        let rest = [b"ENTRIESADDED".as_slice(), added.as_bytes(), b"MAXDELETEDID", deleted.as_bytes()];
+        self.say(&[&head[..], &rest].concat());
+    }
+
+    fn group(&mut self, name: &[u8], group: &Group) {
+        // -1 is what is not known.
+        let read = group.read.map_or("-1".to_owned(), |read| read.to_string());
+        let last = group.last.text();
+        self.say(&[b"XGROUP", b"CREATE", self.key, name, last.as_bytes(), b"ENTRIESREAD", read.as_bytes()]);
+    }
+
+    fn pending(&mut self, _id: StreamId, _pending: Pending) {}
+
+    fn consumers(&mut self, _count: usize) {}
+
+    fn consumer(&mut self, group: &[u8], consumer: &Consumer) {
+        self.say(&[b"XGROUP", b"CREATECONSUMER", self.key, group, consumer.name()]);
+    }
+
+    fn unacknowledged(&mut self, group: &[u8], consumer: &Consumer, id: StreamId, pending: Pending) {
+        let (delivered, deliveries) = (pending.delivered_ms.to_string(), pending.deliveries.to_string());
+        let id = id.text();
+        let claim: [&[u8]; 6] = [b"XCLAIM", self.key, group, consumer.name(), b"0", id.as_bytes()];
+        let times: [&[u8]; 6] =
+            [b"TIME", delivered.as_bytes(), b"RETRYCOUNT", deliveries.as_bytes(), b"JUSTID", b"FORCE"];
+        self.say(&[claim, times].concat());
     }
 }

@@ -14,7 +14,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use super::encode_stream::{Tail, write_node};
+use super::encode_stream::{StreamSink, Tail};
 use super::{Output, types};
 use crate::keyspace::{EntryMut, EntryRef, View, ViewMut};
 use crate::limits::{HUGE_ELEMENTS, HUGE_TEXT};
@@ -113,7 +113,7 @@ impl Sink for InSnapshot<'_> {
 }
 
 /// Whether a value is to be written a part at a time.
-pub(super) fn is_huge(view: View<'_>) -> bool {
+pub(crate) fn is_huge(view: View<'_>) -> bool {
     match view {
         View::Raw(text) => text.len() > HUGE_TEXT,
         View::List(list) => list.len() > HUGE_ELEMENTS,
@@ -255,15 +255,20 @@ impl Parts {
     }
 
     /// Writes some nodes of a stream, or about so many of what is pending in its groups. Says whether anything is left.
-    pub(super) fn go_on_in_stream(&mut self, entry: EntryMut<'_>, elements: usize, out: &mut Output) -> bool {
+    pub(super) fn go_on_in_stream(
+        &mut self,
+        entry: EntryMut<'_>,
+        elements: usize,
+        sink: &mut impl StreamSink,
+    ) -> bool {
         let Progress::Stream(nodes, tail) = &mut self.progress else { return false };
         let ViewMut::Stream(stream) = entry.into_view() else { return false };
         if let Some(position) = *nodes {
             let count = elements.div_ceil(ENTRIES_PER_NODE);
-            *nodes = stream.walk_nodes(position, count, |node| write_node(node, out));
+            *nodes = stream.walk_nodes(position, count, |node| sink.node(node));
             return true;
         }
-        let is_left = tail.go_on(stream.rest(), elements, out);
+        let is_left = tail.go_on(stream.rest(), elements, sink);
         if !is_left {
             stream.let_go();
         }

@@ -11,32 +11,89 @@
 
 use super::Output;
 use super::listpack::Builder;
-use crate::types::stream::{Entry, NodeRef, Stream, StreamId};
+use crate::types::stream::{Consumer, Entry, Group, NodeRef, Pending, Stream, StreamId};
 
 /// The entry was deleted.
 pub(super) const DELETED: i64 = 1;
 /// The names of its fields are those of the node.
 pub(super) const SAME_NAMES: i64 = 2;
 
-pub(super) fn write(stream: &Stream, out: &mut Output) {
-    out.count(stream.nodes_len());
-    stream.nodes().for_each(|node| write_node(node, out));
-    let mut tail = Tail::default();
-    while tail.go_on(stream, usize::MAX, out) {}
+/// Takes a stream part by part, in this order.
+pub(super) trait StreamSink {
+    /// A node, of all nodes.
+    fn node(&mut self, node: NodeRef<'_>);
+    /// Behind the nodes: what is known of the whole, of which only that is asked.
+    fn history(&mut self, stream: &Stream);
+    /// A group.
+    fn group(&mut self, name: &[u8], group: &Group);
+    /// Behind a group: an entry that is pending in it, of all of them.
+    fn pending(&mut self, id: StreamId, pending: Pending);
+    /// Behind those: how many consumers the group has.
+    fn consumers(&mut self, count: usize);
+    /// A consumer.
+    fn consumer(&mut self, group: &[u8], consumer: &Consumer);
+    /// Behind a consumer: an entry that it has not acknowledged, of all of them; as it is pending in the group.
+    fn unacknowledged(&mut self, group: &[u8], consumer: &Consumer, id: StreamId, pending: Pending);
 }
 
-/// Writes a node.
-pub(super) fn write_node(node: NodeRef<'_>, out: &mut Output) {
-    out.string(&node.master.to_bytes());
-    let mut listpack = Builder::new(&mut out.blob);
-    listpack.integer(node.live() as i64);
-    listpack.integer(0);
-    listpack.integer(node.fields() as i64);
-    node.names().for_each(|name| listpack.text(&name));
-    listpack.integer(0);
-    node.entries().for_each(|entry| write_entry(&mut listpack, node.master, entry));
-    listpack.finish();
-    out.finish_blob();
+/// As it stands in a snapshot.
+impl StreamSink for Output {
+    fn node(&mut self, node: NodeRef<'_>) {
+        self.string(&node.master.to_bytes());
+        let mut listpack = Builder::new(&mut self.blob);
+        listpack.integer(node.live() as i64);
+        listpack.integer(0);
+        listpack.integer(node.fields() as i64);
+        node.names().for_each(|name| listpack.text(&name));
+        listpack.integer(0);
+        node.entries().for_each(|entry| write_entry(&mut listpack, node.master, entry));
+        listpack.finish();
+        self.finish_blob();
+    }
+
+    fn history(&mut self, stream: &Stream) {
+        self.length(stream.len());
+        write_id(stream.last, self);
+        write_id(stream.first, self);
+        write_id(stream.max_deleted, self);
+        self.length(stream.added);
+        self.count(stream.groups().len());
+    }
+
+    fn group(&mut self, name: &[u8], group: &Group) {
+        self.string(name);
+        write_id(group.last, self);
+        // What is not known is -1 there.
+        self.length(group.read.unwrap_or(u64::MAX));
+        self.count(group.pending_len());
+    }
+
+    fn pending(&mut self, id: StreamId, pending: Pending) {
+        self.raw(&id.to_bytes());
+        self.time(pending.delivered_ms);
+        self.length(pending.deliveries);
+    }
+
+    fn consumers(&mut self, count: usize) {
+        self.count(count);
+    }
+
+    fn consumer(&mut self, _group: &[u8], consumer: &Consumer) {
+        self.string(consumer.name());
+        self.time(consumer.seen_ms);
+        self.count(consumer.pending_len());
+    }
+
+    fn unacknowledged(&mut self, _group: &[u8], _consumer: &Consumer, id: StreamId, _pending: Pending) {
+        self.raw(&id.to_bytes());
+    }
+}
+
+pub(super) fn write(stream: &Stream, out: &mut Output) {
+    out.count(stream.nodes_len());
+    stream.nodes().for_each(|node| out.node(node));
+    let mut tail = Tail::default();
+    while tail.go_on(stream, usize::MAX, out) {}
 }
 
 /// How far what follows the nodes is written.
@@ -57,67 +114,56 @@ pub(super) enum Tail {
 
 impl Tail {
     /// Writes about so many pending entries, and what stands between them; says whether anything is left.
-    pub(super) fn go_on(&mut self, stream: &Stream, elements: usize, out: &mut Output) -> bool {
+    pub(super) fn go_on(&mut self, stream: &Stream, elements: usize, sink: &mut impl StreamSink) -> bool {
         let mut left = elements;
         while left > 0 {
-            let Some(next) = self.step(stream, &mut left, out) else { return false };
+            let Some(next) = self.step(stream, &mut left, sink) else { return false };
             *self = next;
             left = left.saturating_sub(1);
         }
         true
     }
 
-    fn step(self, stream: &Stream, left: &mut usize, out: &mut Output) -> Option<Self> {
+    fn step(self, stream: &Stream, left: &mut usize, sink: &mut impl StreamSink) -> Option<Self> {
         let group = |at: usize| stream.groups().nth(at);
         Some(match self {
             Self::Head => {
-                out.length(stream.len());
-                write_id(stream.last, out);
-                write_id(stream.first, out);
-                write_id(stream.max_deleted, out);
-                out.length(stream.added);
-                out.count(stream.groups().len());
+                sink.history(stream);
                 Self::Group(0)
             }
             Self::Group(at) => {
                 let (name, group) = group(at)?;
-                out.string(name);
-                write_id(group.last, out);
-                // What is not known is -1 there.
-                out.length(group.read.unwrap_or(u64::MAX));
-                out.count(group.pending_len());
+                sink.group(name, group);
                 Self::Pending(at, Some(StreamId::MIN))
             }
             Self::Pending(at, Some(from)) => {
                 let (_, group) = group(at)?;
                 let mut last = None;
                 for (id, pending) in group.pending_in(from..=StreamId::MAX).take(*left) {
-                    out.raw(&id.to_bytes());
-                    out.time(pending.delivered_ms);
-                    out.length(pending.deliveries);
+                    sink.pending(id, pending);
                     last = Some(id);
                     *left -= 1;
                 }
                 Self::Pending(at, last.and_then(StreamId::next))
             }
             Self::Pending(at, None) => {
-                out.count(group(at)?.1.consumers_len());
+                sink.consumers(group(at)?.1.consumers_len());
                 Self::Consumer(at, 0)
             }
             Self::Consumer(at, nth) => {
-                let Some(consumer) = group(at)?.1.consumers().nth(nth) else {
+                let (name, group) = group(at)?;
+                let Some(consumer) = group.consumers().nth(nth) else {
                     return Some(Self::Group(at + 1));
                 };
-                out.string(consumer.name());
-                out.time(consumer.seen_ms);
-                out.count(consumer.pending_len());
+                sink.consumer(name, consumer);
                 Self::Unacknowledged(at, nth, Some(StreamId::MIN))
             }
             Self::Unacknowledged(at, nth, Some(from)) => {
-                let consumer = group(at)?.1.consumers().nth(nth)?;
+                let (name, group) = group(at)?;
+                let consumer = group.consumers().nth(nth)?;
                 let mut last = None;
                 for id in consumer.pending_from(from).take(*left) {
-                    out.raw(&id.to_bytes());
+                    sink.unacknowledged(name, consumer, id, group.pending(id)?);
                     last = Some(id);
                     *left -= 1;
                 }

@@ -49,7 +49,7 @@ pub(crate) use crc64::crc64;
 pub(crate) use cursor::Cursor;
 pub(crate) use decode::{Loaded, Setup};
 pub(crate) use dump::{DUMP_FRAME, DumpFault, dump, open as open_dump, read as read_dump, seal};
-pub(crate) use encode_huge::Parts;
+pub(crate) use encode_huge::{Parts, is_huge};
 pub use fault::RdbFault;
 pub(crate) use library::{read_library, write_library};
 pub(crate) use load::state;

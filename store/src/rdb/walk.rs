@@ -1,8 +1,8 @@
 //! A snapshot of one instant, written in pieces while clients are served.
 //!
 //! Law: what is written is the data as it was when the walk began, each key once; what changed before the walk came to
-//! it is written as it was (see `keyspace/walk.rs`). One step is bounded by keys, elements and bytes; only a
-//! stream that is written as a command is one piece. There is one walk at a time.
+//! it is written as it was (see `keyspace/walk.rs`). One step is bounded by keys, elements and bytes. There is one walk
+//! at a time.
 //!
 //! How to use it, each call under the lock of the engine, with the world let in between:
 //! 1. [`Engine::begin_walk`] fixes the instant; the stream of effects goes on from the offset of that moment.

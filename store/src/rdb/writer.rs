@@ -8,7 +8,7 @@ use super::library::write_library;
 use super::snapshot::{MAGIC, SCRIPT_FIELD, opcodes};
 use super::{Output, VERSION, as_commands, encode};
 use crate::durable::stamp;
-use crate::keyspace::{EntryMut, EntryRef, View};
+use crate::keyspace::{EntryMut, EntryRef};
 use crate::rdb::crc64::Crc64;
 use crate::resp::reply::write_command;
 use crate::table::Keyed;
@@ -79,11 +79,6 @@ impl Records {
         encode::value(view, &mut self.output);
     }
 
-    /// Whether a value is to be written in parts. A stream as a command is one.
-    pub(crate) fn divides(&self, view: View<'_>) -> bool {
-        !(self.commands && matches!(view, View::Stream(_))) && encode_huge::is_huge(view)
-    }
-
     /// A key with its date, and the beginning of its value, which is huge.
     pub(crate) fn begin_huge(&mut self, entry: EntryRef<'_>, waiting: &Waiting) -> Parts {
         if !self.commands {
@@ -106,7 +101,11 @@ impl Records {
         }
         let key = parts.key().to_vec();
         let mut batch = as_commands::Batch::new(&key, out);
-        let is_left = parts.go_on(entry, elements, &mut batch);
+        let is_left = if parts.is_of_stream() {
+            parts.go_on_in_stream(entry, elements, &mut batch)
+        } else {
+            parts.go_on(entry, elements, &mut batch)
+        };
         batch.end();
         if !is_left {
             as_commands::date(&key, parts.date(), out);

@@ -2,6 +2,7 @@
 
 use pbj_store::engine::Output;
 use pbj_store::limits::WALK_VISITS_PER_PIECE as VISITS;
+use pbj_store::rdb::WalkId;
 
 use super::World;
 
@@ -186,10 +187,6 @@ fn huge_values_that_are_removed_are_written_in_steps() {
             let mut world = World::new(seed as u64);
             world.fill_with_huge_values();
             let as_commands = pieces_before == 4;
-            if as_commands {
-                // A stream as a command is one piece.
-                world.say("DEL x");
-            }
             let instant = world.instant();
             let id = if as_commands { world.begin_commands() } else { world.begin() };
             let (mut snapshot, mut pieces, mut is_last) = (Vec::new(), 0, false);
@@ -284,10 +281,6 @@ fn no_change_and_no_step_writes_all_of_a_huge_value() {
     for seed in 0..4 {
         let mut world = World::new(2000 + seed);
         world.fill_with_huge_values();
-        if seed % 2 == 1 {
-            // A stream as a command is one piece.
-            world.say("DEL x");
-        }
         let instant = world.instant();
         let id = if seed % 2 == 0 { world.begin() } else { world.begin_commands() };
         let (mut snapshot, mut pieces, mut is_last) = (Vec::new(), 0, false);
@@ -310,4 +303,73 @@ fn no_change_and_no_step_writes_all_of_a_huge_value() {
         assert!(pieces > 40, "{pieces} pieces");
         instant.assert_in(&snapshot, &format!("seed {seed}"));
     }
+}
+
+impl World {
+    /// What is known of the stream and its groups, but how nodes are divided, and when consumers were seen.
+    fn history(&mut self) -> (String, [String; 5]) {
+        let questions =
+            ["XINFO GROUPS x", "XPENDING x g - + 9999", "XPENDING x g", "XPENDING x behind", "XLEN x"];
+        let whole = self.say("XINFO STREAM x");
+        let (_, since) = whole.split_once("last-generated-id").unwrap();
+        (since.to_owned(), questions.map(|question| self.say(question)))
+    }
+
+    /// Writes everything, as commands or as a snapshot, while somebody changes huge values or not.
+    fn write_in_steps(&mut self, id: WalkId, changes: usize) -> Vec<u8> {
+        let (mut snapshot, mut is_last) = (Vec::new(), false);
+        while !is_last {
+            (0..changes).for_each(|_| self.change_huge());
+            let piece = self.engine.walk_on(id, VISITS).unwrap();
+            assert!(piece.bytes.len() < PIECE_MAX, "a step of {} bytes", piece.bytes.len());
+            snapshot.extend_from_slice(&piece.bytes);
+            is_last = piece.is_last;
+        }
+        snapshot
+    }
+}
+
+/// A stream and its groups are those of the instant: history, what was read, what is pending with whom and since when.
+/// Commands say it as well, as long as no entry that is pending is gone.
+#[test]
+fn groups_of_a_huge_stream_are_those_of_the_instant() {
+    for seed in 0..4 {
+        let mut world = World::new(3000 + seed);
+        world.fill_with_huge_values();
+        for n in 0..40 {
+            world.now.wall_us += 1_000_000;
+            world.say(&format!("XREADGROUP GROUP g c{} COUNT 90 STREAMS x >", n % 7));
+            world.say(&format!("XACK x g 1-{} 1-{}", 60 * n + 5, 17 * n));
+            world.say(&format!("XCLAIM x g other 0 1-{}", 70 * n + 6));
+        }
+        // Entries that are gone, the last one too; none of them is pending.
+        world.say("XACK x g 1-40 1-5999");
+        world.say("XDEL x 1-40 1-5999");
+        world.say("XGROUP CREATE x ahead 9-9");
+        world.say("XGROUP CREATE x behind 1-100 ENTRIESREAD 99");
+        world.say("XGROUP CREATECONSUMER x behind idle");
+        world.say("XSETID x 7-7 ENTRIESADDED 70000");
+        let (before, now) = (world.history(), world.now);
+        let id = if seed % 2 == 0 { world.begin() } else { world.begin_commands() };
+        let snapshot = world.write_in_steps(id, if seed < 2 { 0 } else { 20 });
+        assert_eq!(World::load(&snapshot, now).history(), before, "seed {seed}");
+    }
+}
+
+/// A stream whose entries are all gone is there all the same; as commands, what is pending of them is left out.
+#[test]
+fn a_huge_stream_without_entries_is_there_as_commands() {
+    let mut world = World::new(5);
+    world.say("XGROUP CREATE x g 0 MKSTREAM");
+    (0..6000).for_each(|n| drop(world.say(&format!("XADD x 8-{n} f v"))));
+    world.say("XREADGROUP GROUP g first COUNT 6000 STREAMS x >");
+    world.say("XTRIM x MAXLEN 0");
+    let (whole, [_, pending, ..]) = world.history();
+    assert!(pending.starts_with("*6000\r\n"));
+    let id = world.begin_commands();
+    let snapshot = world.write_in_steps(id, 0);
+    assert!(snapshot.windows(4).filter(|word| word == b"XADD").count() == 1, "it is written in steps");
+    let (loaded, [groups, pending, ..]) = World::load(&snapshot, world.now).history();
+    assert_eq!((loaded, &*pending), (whole, "*0\r\n"));
+    assert!(groups.contains("$9\r\nconsumers\r\n:1\r\n"), "{groups}");
 }
