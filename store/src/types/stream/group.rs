@@ -1,10 +1,10 @@
 //! Consumer groups: how far a group has read, and which entries its consumers have not acknowledged.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 
 use super::COUNT_MAX;
 use super::id::StreamId;
+use super::ledger::Ledger;
 
 /// A consumer group.
 #[derive(Clone, Default)]
@@ -13,7 +13,7 @@ pub(crate) struct Group {
     pub(crate) last: StreamId,
     /// How many entries of the stream were delivered up to there, as far as known.
     pub(crate) read: Option<u64>,
-    pending: BTreeMap<StreamId, Pending>,
+    pending: Ledger<Pending>,
     consumers: Vec<Option<Consumer>>,
     /// Places in `consumers`, by name.
     by_name: Vec<u32>,
@@ -37,7 +37,7 @@ pub(crate) struct Consumer {
     pub(crate) seen_ms: u64,
     /// When it got entries last, if ever.
     pub(crate) active_ms: Option<u64>,
-    pending: BTreeSet<StreamId>,
+    pending: Ledger<()>,
 }
 
 /// Which consumer of a group.
@@ -57,7 +57,7 @@ impl Consumer {
 
     /// Which entries it has not acknowledged, from an ID on, ascending.
     pub(crate) fn pending_from(&self, start: StreamId) -> impl Iterator<Item = StreamId> {
-        self.pending.range(start..).copied()
+        self.pending.range(start, StreamId::MAX).map(|(id, ())| id)
     }
 }
 
@@ -84,7 +84,7 @@ impl Group {
             Err(index) => index,
         };
         let consumer =
-            Consumer { name: name.into(), seen_ms: now_ms, active_ms: None, pending: BTreeSet::new() };
+            Consumer { name: name.into(), seen_ms: now_ms, active_ms: None, pending: Ledger::default() };
         let place = match self.consumers.iter().position(Option::is_none) {
             Some(free) if self.by_name.len() < self.consumers.len() => free,
             _ => {
@@ -102,7 +102,7 @@ impl Group {
         let index = self.by_name.binary_search_by(|&place| self.name_of(place).cmp(name)).ok()?;
         let place = self.by_name.remove(index);
         let consumer = self.consumers[place as usize].take()?;
-        consumer.pending.iter().for_each(|id| {
+        consumer.pending_from(StreamId::MIN).for_each(|id| {
             self.pending.remove(id);
         });
         Some(consumer.pending.len())
@@ -130,12 +130,12 @@ impl Group {
 
     /// The first and the last pending entry.
     pub(crate) fn pending_ends(&self) -> Option<(StreamId, StreamId)> {
-        Some((*self.pending.first_key_value()?.0, *self.pending.last_key_value()?.0))
+        self.pending.ends()
     }
 
     /// A pending entry.
     pub(crate) fn pending(&self, id: StreamId) -> Option<Pending> {
-        self.pending.get(&id).copied()
+        self.pending.get(id)
     }
 
     /// The name of the consumer that has a pending entry.
@@ -148,9 +148,7 @@ impl Group {
         &self,
         range: RangeInclusive<StreamId>,
     ) -> impl Iterator<Item = (StreamId, Pending)> + '_ {
-        let empty = range.is_empty();
-        let range = if empty { StreamId::MIN..=StreamId::MIN } else { range };
-        self.pending.range(range).filter(move |_| !empty).map(|(&id, &pending)| (id, pending))
+        self.pending.range(*range.start(), *range.end())
     }
 
     /// Pending entries of a consumer within a range.
@@ -159,18 +157,14 @@ impl Group {
         consumer: &Consumer,
         range: RangeInclusive<StreamId>,
     ) -> Vec<(StreamId, Pending)> {
-        if range.is_empty() {
-            return Vec::new();
-        }
-        consumer.pending.range(range).filter_map(|&id| Some((id, self.pending(id)?))).collect()
+        let ids = consumer.pending.range(*range.start(), *range.end());
+        ids.filter_map(|(id, ())| Some((id, self.pending(id)?))).collect()
     }
 
     /// The IDs of pending entries of a consumer from `start` on, at most `limit`.
     pub(crate) fn ids_of(&self, consumer: ConsumerId, start: StreamId, limit: usize) -> Vec<StreamId> {
         let consumer = self.consumers[consumer.0 as usize].as_ref();
-        consumer
-            .map(|consumer| consumer.pending.range(start..).take(limit).copied().collect())
-            .unwrap_or_default()
+        consumer.map(|consumer| consumer.pending_from(start).take(limit).collect()).unwrap_or_default()
     }
 
     /// A consumer by place, to look at.
@@ -185,25 +179,25 @@ impl Group {
         if let Some(before) = before.filter(|before| before.consumer != to.0)
             && let Some(owner) = &mut self.consumers[before.consumer as usize]
         {
-            owner.pending.remove(&id);
+            owner.pending.remove(id);
         }
         if before.is_none_or(|before| before.consumer != to.0)
             && let Some(owner) = &mut self.consumers[to.0 as usize]
         {
-            owner.pending.insert(id);
+            owner.pending.insert(id, ());
         }
     }
 
     /// Takes an entry off the list; says whether it was pending.
     pub(crate) fn acknowledge(&mut self, id: StreamId) -> bool {
-        let Some(pending) = self.pending.remove(&id) else { return false };
+        let Some(pending) = self.pending.remove(id) else { return false };
         if let Some(owner) = &mut self.consumers[pending.consumer as usize] {
-            owner.pending.remove(&id);
+            owner.pending.remove(id);
         }
         true
     }
 
-    /// Bytes taken from the allocator, roughly: a B-tree of the standard library is about three quarters full.
+    /// Bytes taken from the allocator, roughly: chunks are about three quarters full, as they double.
     pub(crate) fn footprint(&self) -> usize {
         let names: usize = self.consumers().map(|consumer| consumer.name.len() + 4).sum();
         let entry = size_of::<(StreamId, Pending)>() + size_of::<StreamId>();

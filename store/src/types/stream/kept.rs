@@ -2,8 +2,8 @@
 //!
 //! Law: nodes stand in the order of their IDs, so a position among them is an ID, and it can be said of any node
 //! whether it was read. Before the first change of a node that was not, it is copied, whole; a node that is new is
-//! noted, to be passed over. What is known of the whole, and the groups with what is pending in them, are copied at
-//! once.
+//! noted, to be passed over. What is known of the whole is copied at once, with the groups, whose copies share what is
+//! pending in them as long as it does not change.
 
 use std::collections::BTreeMap;
 
@@ -56,6 +56,7 @@ impl Stream {
 
     /// Keeps nodes as they are from an ID on, if any is left, and the rest, until [`Self::let_go`].
     pub(crate) fn keep_from(&mut self, position: Option<StreamId>, waiting: &Waiting) {
+        // What waits is reckoned as if nothing were shared: all of it may change.
         let (rest, mut waiting) = (self.without_nodes(), waiting.another());
         waiting.add(rest.footprint(0));
         self.kept = Some(Box::new(Kept { position, nodes: BTreeMap::new(), rest, waiting }));

@@ -7,6 +7,7 @@
 mod group;
 mod id;
 mod kept;
+mod ledger;
 mod node;
 pub(crate) mod weight;
 

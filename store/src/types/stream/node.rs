@@ -152,6 +152,11 @@ impl<'a> NodeRef<'a> {
     pub(crate) fn entries(self) -> impl Iterator<Item = Entry<'a>> {
         self.node.entries(self.master)
     }
+
+    /// Bytes of its entries.
+    pub(crate) fn bytes_len(self) -> usize {
+        self.node.0.bytes().len()
+    }
 }
 
 impl Node {
