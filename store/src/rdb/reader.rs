@@ -64,6 +64,8 @@ pub(crate) struct Reader {
     /// Where in the snapshot the buffer begins.
     start: u64,
     checksum: Crc64,
+    /// Where in the buffer that begins what is read and not in the checksum yet: many records at once are summed faster.
+    summed: usize,
     parser: Parser,
 }
 
@@ -96,16 +98,23 @@ impl Reader {
     /// Begins to read; without `checked`, a wrong checksum is none.
     pub(crate) fn new(checked: bool) -> Self {
         let parser = Parser { state: State::Head, version: 0, checked, attributes: Attributes::default() };
-        Self { buffer: Vec::new(), at: 0, start: 0, checksum: Crc64::default(), parser }
+        Self { buffer: Vec::new(), at: 0, start: 0, checksum: Crc64::default(), summed: 0, parser }
     }
 
     /// Adds bytes of the snapshot.
     pub(crate) fn feed(&mut self, bytes: &[u8]) {
         // What is left is less than a record, or than one element of a value.
+        self.sum();
         self.buffer.drain(..self.at);
         self.start += self.at as u64;
-        self.at = 0;
+        (self.at, self.summed) = (0, 0);
         self.buffer.extend_from_slice(bytes);
+    }
+
+    /// Adds what was read to the checksum, which itself is not a part of it.
+    fn sum(&mut self) {
+        self.checksum.update(&self.buffer[self.summed..self.at]);
+        self.summed = self.at;
     }
 
     /// How many bytes were read.
@@ -133,14 +142,12 @@ impl Reader {
     /// This is no snapshot.
     pub(crate) fn next(&mut self, setup: &dyn Fn(&[u8]) -> Setup) -> Result<Option<Record>, RdbFault> {
         while !matches!(self.parser.state, State::End) {
-            let mut cursor = Cursor::new(&self.buffer[self.at..]);
-            let is_summed = !matches!(self.parser.state, State::Checksum);
-            let read = self.parser.read(&mut cursor, setup, self.checksum.value());
-            let end = self.at + cursor.position();
-            if is_summed {
-                self.checksum.update(&self.buffer[self.at..end]);
+            if matches!(self.parser.state, State::Checksum) {
+                self.sum();
             }
-            self.at = end;
+            let mut cursor = Cursor::new(&self.buffer[self.at..]);
+            let read = self.parser.read(&mut cursor, setup, self.checksum.value());
+            self.at += cursor.position();
             match read {
                 Ok(None) => {}
                 Err(RdbFault::Truncated) => return Ok(None),
