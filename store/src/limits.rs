@@ -95,7 +95,7 @@ pub const MASTER_UNIT_MAX: usize = 1 << 30;
 pub const WALK_VISITS_PER_PIECE: usize = 768;
 /// Elements of a value from which on such a walk writes it in several steps, unless it changes meanwhile and stays.
 pub const HUGE_ELEMENTS: usize = 4096;
-/// Bytes of a text from which on it is written so, and not compressed.
+/// Bytes of a text from which on it is written so, and of a text or an element from which on it is not compressed.
 pub const HUGE_TEXT: usize = 1 << 20;
 /// Bytes after which a step of such a walk ends, unless one value has more.
 pub const WALK_PIECE_BYTES: usize = 64 << 10;

@@ -7,6 +7,7 @@
 use super::listpack::Builder;
 use super::{Output, intset, types};
 use crate::keyspace::View;
+use crate::limits::HUGE_TEXT;
 use crate::number::format_score;
 use crate::types::hash::Hash;
 use crate::types::list::List;
@@ -170,6 +171,14 @@ fn write_list(list: &List, out: &mut Output) {
             continue;
         }
         out.length(NODE_PACKED);
+        if first.len() > HUGE_TEXT {
+            out.long_blob(|bytes| {
+                let mut listpack = Builder::new(bytes);
+                listpack.text(&first);
+                listpack.finish();
+            });
+            continue;
+        }
         let mut listpack = Builder::new(&mut out.blob);
         listpack.text(&first);
         while let Some(next) = elements.peek() {

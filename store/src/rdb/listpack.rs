@@ -13,6 +13,7 @@
 
 use super::content::{OUTSIDE, behind_head, integer, text};
 use super::fault::Flaw;
+use super::output::append;
 use crate::number::parse_i64;
 use crate::types::text::Scalar;
 
@@ -86,7 +87,7 @@ impl<'a> Builder<'a> {
                 self.out.extend_from_slice(&(len as u32).to_le_bytes());
             }
         }
-        self.out.extend_from_slice(text);
+        append(self.out, text);
         self.end_element(start);
     }
 

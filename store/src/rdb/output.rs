@@ -1,6 +1,7 @@
 //! Writing: lengths, integers, strings, doubles.
 
 use super::lzf::Compressor;
+use crate::limits::HUGE_TEXT;
 use crate::number::{Digits, parse_i64};
 
 /// Up to how many bytes a text may be to be looked at as an integer.
@@ -9,12 +10,14 @@ const INTEGER_TEXT_MAX: usize = 11;
 const PLAIN_MAX: usize = 20;
 /// Bytes that compression has to save.
 const SAVING_MIN: usize = 4;
+/// Room behind a long text. Without it the next byte would move it all.
+const SLACK: usize = 4096;
 
 /// Bytes that are being written, and what is needed to write them.
 #[derive(Default)]
 pub(crate) struct Output {
     pub(super) bytes: Vec<u8>,
-    /// Long strings are compressed.
+    /// Long strings are compressed, but those for which everybody would wait ([`HUGE_TEXT`]).
     pub(crate) compress: bool,
     compressor: Compressor,
     /// Room for a string while it is compressed.
@@ -31,7 +34,7 @@ impl Output {
 
     /// Appends bytes as they are.
     pub(crate) fn raw(&mut self, bytes: &[u8]) {
-        self.bytes.extend_from_slice(bytes);
+        append(&mut self.bytes, bytes);
     }
 
     /// A length or another number that is not negative, in 1, 2, 5 or 9 bytes.
@@ -85,7 +88,7 @@ impl Output {
         {
             return self.integer(value);
         }
-        if self.compress && text.len() > PLAIN_MAX && self.compressed(text) {
+        if self.compress && (PLAIN_MAX + 1..=HUGE_TEXT).contains(&text.len()) && self.compressed(text) {
             return;
         }
         self.count(text.len());
@@ -103,10 +106,7 @@ impl Output {
             self.count(text.len());
             self.raw(&compressed);
         }
-        // A huge string must not leave its room behind.
-        if compressed.capacity() <= 1 << 20 {
-            self.compressed = compressed;
-        }
+        self.compressed = compressed;
         shorter
     }
 
@@ -115,8 +115,27 @@ impl Output {
         let mut blob = std::mem::take(&mut self.blob);
         self.string(&blob);
         blob.clear();
-        if blob.capacity() <= 1 << 20 {
+        // A huge one must not leave its room behind.
+        if blob.capacity() <= HUGE_TEXT {
             self.blob = blob;
         }
     }
+
+    /// Writes a compact form of at least 16 KB, put together in its place: one that is long is moved once, not twice,
+    /// and not compressed.
+    pub(super) fn long_blob(&mut self, put_together: impl FnOnce(&mut Vec<u8>)) {
+        self.raw(&[0x80, 0, 0, 0, 0]);
+        let start = self.bytes.len();
+        put_together(&mut self.bytes);
+        let len = (self.bytes.len() - start) as u32;
+        self.bytes[start - 4..start].copy_from_slice(&len.to_be_bytes());
+    }
+}
+
+/// Appends bytes, with room behind those that are many.
+pub(super) fn append(out: &mut Vec<u8>, bytes: &[u8]) {
+    if bytes.len() > HUGE_TEXT {
+        out.reserve(bytes.len() + SLACK);
+    }
+    out.extend_from_slice(bytes);
 }
