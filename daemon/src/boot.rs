@@ -37,7 +37,7 @@ use crate::listener::Gate;
 use crate::log_growth::{Growth, GrowthLimit};
 use crate::log_writer::{LogDoor, LogThreads};
 use crate::logging::Logging;
-use crate::saver::{Job, Saver, SaverThread, base_form};
+use crate::saver::{Job, Saver, SaverThread};
 use crate::shared::{Lasting, Shared};
 use crate::{exit, follower, live_config, timer, users_file};
 
@@ -304,7 +304,7 @@ fn open_log(
         return Ok(None);
     }
     let mut disk = RealDisk::new(folder);
-    let opened = LogFiles::open(&mut disk, names, config.text("dbfilename"), base_form(config));
+    let opened = LogFiles::open(&mut disk, names, config.text("dbfilename"), BaseForm::of(config));
     let (mut files, log, loader) = opened.map_err(StartFault::Load)?;
     if !config.flag("aof-disable-auto-gc") {
         files.remove_history(&mut disk).map_err(StartFault::Folder)?;

@@ -260,7 +260,7 @@ impl Worker {
                 (true, true) => LogState::Beginning,
                 (true, false) => LogState::Off,
             };
-            (base_form(config), state)
+            (BaseForm::of(config), state)
         };
         let begun = files.begin_rewrite(&mut disk, state, form);
         let mut rewrite = match begun {
@@ -404,15 +404,6 @@ impl Worker {
             }
             self.saver.sleep(left);
         }
-    }
-}
-
-/// What the base of a log is to be.
-pub fn base_form(config: &Config) -> BaseForm {
-    match (config.flag("aof-use-rdb-preamble"), config.flag("aof-checksums")) {
-        (true, _) => BaseForm::Snapshot,
-        (false, true) => BaseForm::SealedCommands,
-        (false, false) => BaseForm::Commands,
     }
 }
 

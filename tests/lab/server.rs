@@ -114,10 +114,10 @@ impl Server {
     pub fn start(disk: &FaultyDisk, now: Now, options: &ServerOptions) -> Result<Self, LoadFault> {
         let names = LogNames { folder: LOG_FOLDER.to_owned(), file: "appendonly.aof".to_owned() };
         let mut disk = disk.clone();
-        let opened = LogFiles::open(&mut disk, &names, "dump.rdb", BaseForm::Snapshot)?;
-        let (mut files, mut log, mut loader) = opened;
-        files.remove_history(&mut disk)?;
         let mut engine = engine(now, options);
+        let form = BaseForm::of(engine.config());
+        let (mut files, mut log, mut loader) = LogFiles::open(&mut disk, &names, "dump.rdb", form)?;
+        files.remove_history(&mut disk)?;
         engine.set_loading(true);
         #[cfg(debug_assertions)]
         if options.check_effects {

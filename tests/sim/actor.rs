@@ -306,7 +306,7 @@ fn keys(rng: &mut Rng, prefix: &str, sight: &Sight) -> Words {
     let member = rng.u8(..6);
     // While a snapshot is written is the time to change what it writes in steps.
     if sight.is_rewriting && rng.bool() {
-        return words(&huge_value(rng, prefix));
+        return words(&huge(rng, prefix));
     }
     words(&match rng.u8(..17) {
         0..=2 => format!("EXEC INCR {prefix}:a | INCR {prefix}:b"),
@@ -325,12 +325,30 @@ fn keys(rng: &mut Rng, prefix: &str, sight: &Sight) -> Words {
             ["HLEN", "ZCARD", "SCARD"][usize::from(member % 3)],
             ["h", "z", "s"][usize::from(member % 3)]
         ),
-        15 => huge_value(rng, prefix),
+        15 => huge(rng, prefix),
         _ => format!("EXEC SET {prefix}:t0 v{} | INCR {prefix}:a | INCR {prefix}:b", sight.unique),
     })
 }
 
-/// A value comes, goes or moves that a snapshot writes in steps. Its second key changes only here.
+/// A value comes, changes, goes or moves that a snapshot writes in steps. Streams would take a command for each entry,
+/// each of which the effects of all are checked after.
+fn huge(rng: &mut Rng, prefix: &str) -> String {
+    if rng.u8(..4) == 0 { huge_list(rng, prefix) } else { huge_value(rng, prefix) }
+}
+
+fn huge_list(rng: &mut Rng, prefix: &str) -> String {
+    match rng.u8(..8) {
+        0 | 1 => format!("DEL {prefix}:l"),
+        2..=4 => format!("LPOP {prefix}:l"),
+        5 => format!("RPUSH {prefix}:l a b c"),
+        _ => {
+            let elements = (0..=HUGE_ELEMENTS).map(|nth| format!(" e{nth}"));
+            format!("RPUSH {prefix}:l{}", elements.collect::<String>())
+        }
+    }
+}
+
+/// Its second key changes only here.
 fn huge_value(rng: &mut Rng, prefix: &str) -> String {
     let (verb, name) = [("HSET", "h"), ("ZADD", "z"), ("SADD", "s")][rng.usize(..3)];
     let key = format!("{prefix}:{name}");

@@ -187,7 +187,7 @@ impl World {
                 assert!(found == Some(known as i64), "{key} in {db}: {found:?}, known {known}");
             }
         }
-        for list in ["list:0", "list:1"] {
+        for list in ["list:0", "list:1", "x:l", "y:l"] {
             let found = self.ask(client, &["LRANGE", list, "0", "-1"]);
             let found: Vec<String> =
                 found.items().unwrap_or_default().iter().filter_map(Value::text).collect();

@@ -60,7 +60,8 @@ pub(super) fn reply(
             same(reply.integer(), Some((members.len() - before) as i64))
         }
         "DEL" | "UNLINK" => {
-            let was_there = model.fields.remove(&key).is_some_and(|members| !members.is_empty());
+            let list = model.lists.remove(&key).is_some_and(|elements| !elements.is_empty());
+            let was_there = model.fields.remove(&key).is_some_and(|members| !members.is_empty()) || list;
             same(reply.integer(), Some(i64::from(was_there)))
         }
         "RENAME" | "RENAMENX" | "COPY" => move_fields(model, key, words, reply),

@@ -11,6 +11,8 @@ use pbj_store::durable::SyncPolicy;
 pub struct Weather {
     /// The policy at the beginning.
     pub policy: SyncPolicy,
+    /// `aof-use-rdb-preamble`: the base of a rewrite is a snapshot, or commands.
+    pub preamble: &'static str,
     /// The process ends at any point; what was written stays.
     pub kills: u32,
     /// The power goes at any point.
@@ -65,6 +67,7 @@ impl Weather {
             flushes,
             rewrites,
             pause_max_ms: [20, 400, 5000][rng.usize(..3)],
+            preamble: ["yes", "yes", "no"][rng.usize(..3)],
         }
     }
 }

@@ -164,6 +164,8 @@ impl World {
             seed: rng.u64(..),
             policy: weather.policy,
             check_effects: true,
+            // The base of a rewrite is a snapshot, or commands.
+            directives: vec![("aof-use-rdb-preamble".to_owned(), weather.preamble.to_owned())],
             ..ServerOptions::default()
         };
         let server = Server::start(&disk, clock.now(), &options).expect("a start with nothing");

@@ -19,6 +19,7 @@ use super::log::LogFiles;
 use super::manifest::{FileKind, Manifest, ManifestFile};
 use super::seal::Unsealed;
 use super::snapshot::SnapshotOutput;
+use crate::config::Config;
 
 /// What the base of a log is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +30,17 @@ pub enum BaseForm {
     Commands,
     /// Commands, with a seal behind each piece.
     SealedCommands,
+}
+
+impl BaseForm {
+    /// What the directives ask for.
+    pub fn of(config: &Config) -> Self {
+        match (config.flag("aof-use-rdb-preamble"), config.flag("aof-checksums")) {
+            (true, _) => Self::Snapshot,
+            (false, true) => Self::SealedCommands,
+            (false, false) => Self::Commands,
+        }
+    }
 }
 
 /// A rewrite that is under way.

@@ -95,13 +95,15 @@ impl Server {
         }
         let lost = self.health == Health::Lost;
         let state = if lost { LogState::Beginning } else { LogState::Running };
-        self.files.begin_rewrite(&mut self.disk, state, BaseForm::Snapshot)
+        self.files.begin_rewrite(&mut self.disk, state, BaseForm::of(self.engine.config()))
     }
 
     /// The instant of a rewrite: what comes after it goes to the next increment.
     fn instant(&mut self, number: u64, rewrite: Rewrite) -> Result<(), std::io::Error> {
         assert!(self.engine.run_begins(number), "nobody gives a rewrite up");
-        let head = SnapshotHead { is_log_base: true, place: self.engine.place(), ..SnapshotHead::default() };
+        let as_commands = rewrite.form() != BaseForm::Snapshot;
+        let place = self.engine.place();
+        let head = SnapshotHead { as_commands, is_log_base: true, place, ..SnapshotHead::default() };
         let walk = self.engine.begin_walk(&head).expect("nobody else walks");
         self.submit();
         let increment = rewrite.increment().expect("the log is on").to_owned();
