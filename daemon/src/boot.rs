@@ -15,7 +15,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use pbj_store::config::Config;
 use pbj_store::durable::{
-    LoadFault, LoadReport, Loader, LogFiles, LogNames, Progress, SnapshotInput, SyncPolicy,
+    BaseForm, LoadFault, LoadReport, Loader, LogFiles, LogNames, Progress, SnapshotInput, SyncPolicy,
 };
 use pbj_store::engine::{Engine, EngineOptions, Extension, Place};
 use pbj_store::rdb::{LoadOptions, LoadedSnapshot};

@@ -14,7 +14,6 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
-use pbj_store::config::Config;
 use pbj_store::durable::{BaseForm, Log, LogFiles, LogNames, LogState, Rewrite, SnapshotOutput};
 use pbj_store::engine::Engine;
 use pbj_store::limits::WALK_VISITS_PER_PIECE;

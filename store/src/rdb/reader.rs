@@ -64,7 +64,7 @@ pub(crate) struct Reader {
     /// Where in the snapshot the buffer begins.
     start: u64,
     checksum: Crc64,
-    /// Where in the buffer that begins what is read and not in the checksum yet: many records at once are summed faster.
+    /// Where in the buffer that begins what was read and is not in the checksum yet: many records are summed at once.
     summed: usize,
     parser: Parser,
 }
