@@ -431,6 +431,10 @@ impl World {
     /// Somebody empties a database.
     pub fn flush(&mut self) {
         if let Some(guest) = self.idle_guest() {
+            if self.guests[guest].db == 0 {
+                // What the start said of numbers stands there.
+                self.start_told = None;
+            }
             self.send(guest, vec!["FLUSHDB".to_owned()]);
         }
     }

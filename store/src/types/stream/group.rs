@@ -197,13 +197,12 @@ impl Group {
         true
     }
 
-    /// Bytes taken from the allocator, roughly: chunks are about three quarters full, as they double.
+    /// Bytes taken from the allocator.
     pub(crate) fn footprint(&self) -> usize {
-        let names: usize = self.consumers().map(|consumer| consumer.name.len() + 4).sum();
-        let entry = size_of::<(StreamId, Pending)>() + size_of::<StreamId>();
+        let consumer = |consumer: &Consumer| consumer.name.len() + 4 + consumer.pending.footprint();
         size_of::<Self>()
             + self.consumers.len() * size_of::<Option<Consumer>>()
-            + names
-            + self.pending.len() * entry * 4 / 3
+            + self.consumers().map(consumer).sum::<usize>()
+            + self.pending.footprint()
     }
 }

@@ -125,6 +125,15 @@ impl<T: Copy> Ledger<T> {
         Some(value)
     }
 
+    /// Bytes taken from the allocator, shared with copies or not.
+    pub(super) fn footprint(&self) -> usize {
+        let entries: usize = self.chunks.iter().map(|(_, chunk)| chunk.capacity()).sum();
+        let chunk = size_of::<Vec<(StreamId, T)>>() + 2 * size_of::<usize>();
+        entries * size_of::<(StreamId, T)>()
+            + self.chunks.len() * chunk
+            + self.chunks.capacity() * size_of::<(StreamId, Chunk<T>)>()
+    }
+
     /// Appends a chunk's successor to it.
     fn merge(&mut self, at: usize) {
         if let Some((_, upper)) = self.chunks.remove(at + 1) {
