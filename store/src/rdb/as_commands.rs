@@ -120,6 +120,10 @@ impl Sink for Batch<'_> {
     fn scored(&mut self, member: &[u8], score: f64) {
         self.add(b"ZADD", &[&format_score(score), member]);
     }
+
+    fn stream(&mut self) -> &mut impl StreamSink {
+        self
+    }
 }
 
 impl StreamSink for Batch<'_> {

@@ -7,7 +7,6 @@
 use super::listpack::Builder;
 use super::{Output, intset, types};
 use crate::keyspace::View;
-use crate::limits::HUGE_TEXT;
 use crate::number::format_score;
 use crate::types::hash::Hash;
 use crate::types::list::List;
@@ -77,16 +76,15 @@ pub(super) fn value(view: View<'_>, out: &mut Output) {
 }
 
 fn write_pack(pack: &Pack, out: &mut Output) {
-    let mut listpack = Builder::new(&mut out.blob);
-    for element in pack.iter() {
-        match element {
-            Element::Bytes(bytes) => listpack.text(bytes),
-            Element::Integer(value) => listpack.integer(value),
-            Element::Float(score) => write_score(score, &mut listpack),
+    out.listpack(pack.end(), |listpack| {
+        for element in pack.iter() {
+            match element {
+                Element::Bytes(bytes) => listpack.text(bytes),
+                Element::Integer(value) => listpack.integer(value),
+                Element::Float(score) => write_score(score, listpack),
+            }
         }
-    }
-    listpack.finish();
-    out.finish_blob();
+    });
 }
 
 /// Redis takes integers up to 2^62 for such.
@@ -171,26 +169,17 @@ fn write_list(list: &List, out: &mut Output) {
             continue;
         }
         out.length(NODE_PACKED);
-        if first.len() > HUGE_TEXT {
-            out.long_blob(|bytes| {
-                let mut listpack = Builder::new(bytes);
-                listpack.text(&first);
-                listpack.finish();
-            });
-            continue;
-        }
-        let mut listpack = Builder::new(&mut out.blob);
-        listpack.text(&first);
-        while let Some(next) = elements.peek() {
-            let mut ahead = nodes;
-            if ahead.add(next) {
-                break;
+        out.listpack(first.len(), |listpack| {
+            listpack.text(&first);
+            while let Some(next) = elements.peek() {
+                let mut ahead = nodes;
+                if ahead.add(next) {
+                    break;
+                }
+                listpack.text(next);
+                nodes = ahead;
+                elements.next();
             }
-            listpack.text(next);
-            nodes = ahead;
-            elements.next();
-        }
-        listpack.finish();
-        out.finish_blob();
+        });
     }
 }

@@ -76,6 +76,8 @@ pub(super) trait Sink {
     fn field(&mut self, field: &[u8], value: &[u8], date: Option<u64>);
     /// A member of a sorted set.
     fn scored(&mut self, member: &[u8], score: f64);
+    /// What takes a stream.
+    fn stream(&mut self) -> &mut impl StreamSink;
 }
 
 /// Elements as they stand in a snapshot.
@@ -109,6 +111,10 @@ impl Sink for InSnapshot<'_> {
     fn scored(&mut self, member: &[u8], score: f64) {
         self.out.string(member);
         self.out.raw(&score.to_le_bytes());
+    }
+
+    fn stream(&mut self) -> &mut impl StreamSink {
+        &mut *self.out
     }
 }
 
@@ -241,38 +247,16 @@ impl Parts {
         }
     }
 
-    /// Writes about so many elements, or a page of a text. Says whether anything may be left.
+    /// Writes about so many elements, a page of a text, some nodes of a stream, or about so many of what is pending in
+    /// its groups. Says whether anything may be left.
     pub(super) fn go_on(&mut self, entry: EntryMut<'_>, elements: usize, sink: &mut impl Sink) -> bool {
         match &mut self.progress {
+            Progress::Stream(nodes, tail) => {
+                go_on_in_stream(entry.into_view(), nodes, tail, elements, sink.stream())
+            }
             Progress::Kept(written) => go_on_kept(entry.into_view(), written.as_ref(), elements, sink),
             progress => progress.go_on(entry.view(), elements, sink),
         }
-    }
-
-    /// Whether it is a stream.
-    pub(super) fn is_of_stream(&self) -> bool {
-        matches!(self.progress, Progress::Stream(..))
-    }
-
-    /// Writes some nodes of a stream, or about so many of what is pending in its groups. Says whether anything is left.
-    pub(super) fn go_on_in_stream(
-        &mut self,
-        entry: EntryMut<'_>,
-        elements: usize,
-        sink: &mut impl StreamSink,
-    ) -> bool {
-        let Progress::Stream(nodes, tail) = &mut self.progress else { return false };
-        let ViewMut::Stream(stream) = entry.into_view() else { return false };
-        if let Some(position) = *nodes {
-            let count = elements.div_ceil(ENTRIES_PER_NODE);
-            *nodes = stream.walk_nodes(position, count, |node| sink.node(node));
-            return true;
-        }
-        let is_left = tail.go_on(stream.rest(), elements, sink);
-        if !is_left {
-            stream.let_go();
-        }
-        is_left
     }
 }
 
@@ -322,6 +306,27 @@ fn walk(position: &mut u64, elements: usize, mut step: impl FnMut(u64, &mut usiz
         seen += 1;
     }
     true
+}
+
+/// Goes on in a stream, whether it changed or not: first its nodes, then what is known of the whole.
+fn go_on_in_stream(
+    value: ViewMut<'_>,
+    nodes: &mut Option<StreamId>,
+    tail: &mut Tail,
+    elements: usize,
+    sink: &mut impl StreamSink,
+) -> bool {
+    let ViewMut::Stream(stream) = value else { return false };
+    if let Some(position) = *nodes {
+        let count = elements.div_ceil(ENTRIES_PER_NODE);
+        *nodes = stream.walk_nodes(position, count, |node| sink.node(node));
+        return true;
+    }
+    let is_left = tail.go_on(stream.rest(), elements, sink);
+    if !is_left {
+        stream.let_go();
+    }
+    is_left
 }
 
 /// Goes on in a value that keeps itself what is left.

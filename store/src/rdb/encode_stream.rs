@@ -11,7 +11,6 @@
 
 use super::Output;
 use super::listpack::Builder;
-use crate::limits::HUGE_TEXT;
 use crate::types::stream::{Consumer, Entry, Group, NodeRef, Pending, Stream, StreamId};
 
 /// The entry was deleted.
@@ -41,11 +40,14 @@ pub(super) trait StreamSink {
 impl StreamSink for Output {
     fn node(&mut self, node: NodeRef<'_>) {
         self.string(&node.master.to_bytes());
-        if node.bytes_len() > HUGE_TEXT {
-            return self.long_blob(|bytes| write_node(node, bytes));
-        }
-        write_node(node, &mut self.blob);
-        self.finish_blob();
+        self.listpack(node.bytes_len(), |listpack| {
+            listpack.integer(node.live() as i64);
+            listpack.integer(0);
+            listpack.integer(node.fields() as i64);
+            node.names().for_each(|name| listpack.text(&name));
+            listpack.integer(0);
+            node.entries().for_each(|entry| write_entry(listpack, node.master, entry));
+        });
     }
 
     fn history(&mut self, stream: &Stream) {
@@ -169,17 +171,6 @@ impl Tail {
             Self::Unacknowledged(at, nth, None) => Self::Consumer(at, nth + 1),
         })
     }
-}
-
-fn write_node(node: NodeRef<'_>, out: &mut Vec<u8>) {
-    let mut listpack = Builder::new(out);
-    listpack.integer(node.live() as i64);
-    listpack.integer(0);
-    listpack.integer(node.fields() as i64);
-    node.names().for_each(|name| listpack.text(&name));
-    listpack.integer(0);
-    node.entries().for_each(|entry| write_entry(&mut listpack, node.master, entry));
-    listpack.finish();
 }
 
 fn write_id(id: StreamId, out: &mut Output) {

@@ -1,5 +1,6 @@
 //! Writing: lengths, integers, strings, doubles.
 
+use super::listpack::Builder;
 use super::lzf::Compressor;
 use crate::limits::HUGE_TEXT;
 use crate::number::{Digits, parse_i64};
@@ -121,15 +122,25 @@ impl Output {
         }
     }
 
-    /// Writes a compact form of at least 16 KB, put together in its place: one that is long is moved once, not twice,
-    /// and not compressed.
-    pub(super) fn long_blob(&mut self, put_together: impl FnOnce(&mut Vec<u8>)) {
+    /// Writes a listpack of elements with about so many bytes. A long one, which is not compressed, is put together in
+    /// its place and moved once.
+    pub(super) fn listpack(&mut self, content_len: usize, fill: impl FnOnce(&mut Builder<'_>)) {
+        if content_len <= HUGE_TEXT {
+            write_listpack(&mut self.blob, fill);
+            return self.finish_blob();
+        }
         self.raw(&[0x80, 0, 0, 0, 0]);
         let start = self.bytes.len();
-        put_together(&mut self.bytes);
+        write_listpack(&mut self.bytes, fill);
         let len = (self.bytes.len() - start) as u32;
         self.bytes[start - 4..start].copy_from_slice(&len.to_be_bytes());
     }
+}
+
+fn write_listpack(out: &mut Vec<u8>, fill: impl FnOnce(&mut Builder<'_>)) {
+    let mut listpack = Builder::new(out);
+    fill(&mut listpack);
+    listpack.finish();
 }
 
 /// Appends bytes, with room behind those that are many.

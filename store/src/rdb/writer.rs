@@ -93,19 +93,12 @@ impl Records {
     pub(crate) fn go_on(&mut self, parts: &mut Parts, entry: EntryMut<'_>, elements: usize) -> bool {
         let out = &mut self.output;
         if !self.commands {
-            if parts.is_of_stream() {
-                return parts.go_on_in_stream(entry, elements, out);
-            }
             let smallest = parts.smallest();
             return parts.go_on(entry, elements, &mut InSnapshot { out, smallest });
         }
         let key = parts.key().to_vec();
         let mut batch = as_commands::Batch::new(&key, out);
-        let is_left = if parts.is_of_stream() {
-            parts.go_on_in_stream(entry, elements, &mut batch)
-        } else {
-            parts.go_on(entry, elements, &mut batch)
-        };
+        let is_left = parts.go_on(entry, elements, &mut batch);
         batch.end();
         if !is_left {
             as_commands::date(&key, parts.date(), out);

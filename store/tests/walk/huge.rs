@@ -151,19 +151,11 @@ fn huge_values_are_written_in_steps() {
     world.fill_with_huge_values();
     let instant = world.instant();
     let id = world.begin();
-    let (mut snapshot, mut pieces) = (Vec::new(), 0);
-    loop {
+    let (snapshot, pieces) = world.write_in_steps(id, |world| {
         let n = world.rng.u32(..500);
         world.say(&format!("SET small:{n} changed"));
         world.say(&format!("DEL small:{}", n / 2));
-        let piece = world.engine.walk_on(id, VISITS).unwrap();
-        assert!(piece.bytes.len() < PIECE_MAX, "a step of {} bytes", piece.bytes.len());
-        snapshot.extend_from_slice(&piece.bytes);
-        pieces += 1;
-        if piece.is_last {
-            break;
-        }
-    }
+    });
     assert!(pieces > 40, "{pieces} pieces");
     instant.assert_in(&snapshot, "one world");
 }
@@ -283,8 +275,7 @@ fn no_change_and_no_step_writes_all_of_a_huge_value() {
         world.fill_with_huge_values();
         let instant = world.instant();
         let id = if seed % 2 == 0 { world.begin() } else { world.begin_commands() };
-        let (mut snapshot, mut pieces, mut is_last) = (Vec::new(), 0, false);
-        while !is_last {
+        let (snapshot, pieces) = world.write_in_steps(id, |world| {
             for _ in 0..20 {
                 let before = world.engine.walk_bytes_waiting();
                 if world.rng.u8(..20) == 0 {
@@ -295,11 +286,7 @@ fn no_change_and_no_step_writes_all_of_a_huge_value() {
                 let more = world.engine.walk_bytes_waiting().saturating_sub(before);
                 assert!(more < CHANGE_MAX, "a change left {more} bytes");
             }
-            let piece = world.engine.walk_on(id, VISITS).unwrap();
-            assert!(piece.bytes.len() < PIECE_MAX, "a step of {} bytes", piece.bytes.len());
-            snapshot.extend_from_slice(&piece.bytes);
-            (pieces, is_last) = (pieces + 1, piece.is_last);
-        }
+        });
         assert!(pieces > 40, "{pieces} pieces");
         instant.assert_in(&snapshot, &format!("seed {seed}"));
     }
@@ -315,17 +302,17 @@ impl World {
         (since.to_owned(), questions.map(|question| self.say(question)))
     }
 
-    /// Writes everything, as commands or as a snapshot, while somebody changes huge values or not.
-    fn write_in_steps(&mut self, id: WalkId, changes: usize) -> Vec<u8> {
-        let (mut snapshot, mut is_last) = (Vec::new(), false);
+    /// Writes everything, while somebody acts before each step. Says how many steps that took.
+    fn write_in_steps(&mut self, id: WalkId, mut act: impl FnMut(&mut Self)) -> (Vec<u8>, usize) {
+        let (mut snapshot, mut pieces, mut is_last) = (Vec::new(), 0, false);
         while !is_last {
-            (0..changes).for_each(|_| self.change_huge());
+            act(self);
             let piece = self.engine.walk_on(id, VISITS).unwrap();
             assert!(piece.bytes.len() < PIECE_MAX, "a step of {} bytes", piece.bytes.len());
             snapshot.extend_from_slice(&piece.bytes);
-            is_last = piece.is_last;
+            (pieces, is_last) = (pieces + 1, piece.is_last);
         }
-        snapshot
+        (snapshot, pieces)
     }
 }
 
@@ -351,7 +338,8 @@ fn groups_of_a_huge_stream_are_those_of_the_instant() {
         world.say("XSETID x 7-7 ENTRIESADDED 70000");
         let (before, now) = (world.history(), world.now);
         let id = if seed % 2 == 0 { world.begin() } else { world.begin_commands() };
-        let snapshot = world.write_in_steps(id, if seed < 2 { 0 } else { 20 });
+        let changes = if seed < 2 { 0 } else { 20 };
+        let (snapshot, _) = world.write_in_steps(id, |world| (0..changes).for_each(|_| world.change_huge()));
         assert_eq!(World::load(&snapshot, now).history(), before, "seed {seed}");
     }
 }
@@ -367,8 +355,9 @@ fn a_huge_stream_without_entries_is_there_as_commands() {
     let (whole, [_, pending, ..]) = world.history();
     assert!(pending.starts_with("*6000\r\n"));
     let id = world.begin_commands();
-    let snapshot = world.write_in_steps(id, 0);
-    assert!(snapshot.windows(4).filter(|word| word == b"XADD").count() == 1, "it is written in steps");
+    let (snapshot, pieces) = world.write_in_steps(id, |_| ());
+    assert!(pieces > 1, "it is written in steps");
+    assert!(snapshot.windows(4).filter(|word| word == b"XADD").count() == 1, "it is written as commands");
     let (loaded, [groups, pending, ..]) = World::load(&snapshot, world.now).history();
     assert_eq!((loaded, &*pending), (whole, "*0\r\n"));
     assert!(groups.contains("$9\r\nconsumers\r\n:1\r\n"), "{groups}");

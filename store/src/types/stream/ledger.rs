@@ -5,7 +5,6 @@
 //! chunks; whoever changes one that is shared copies that one first.
 
 use std::collections::VecDeque;
-use std::ops::Bound;
 use std::sync::Arc;
 
 use super::id::StreamId;
@@ -61,8 +60,7 @@ impl<T: Copy> Ledger<T> {
     /// Entries from one ID to another, both included, ascending.
     pub(super) fn range(&self, start: StreamId, end: StreamId) -> impl Iterator<Item = (StreamId, T)> + '_ {
         let first = self.chunk_of(start).unwrap_or(0);
-        let chunks = self.chunks.range((Bound::Included(first.min(self.chunks.len())), Bound::Unbounded));
-        let entries = chunks.flat_map(move |(_, chunk)| {
+        let entries = self.chunks.range(first..).flat_map(move |(_, chunk)| {
             // Only the first one has any before.
             chunk[chunk.partition_point(|entry| entry.0 < start)..].iter().copied()
         });
