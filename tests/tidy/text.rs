@@ -98,7 +98,7 @@ const UNSAFE: [(&str, &str); 12] = [
     ("store/lua/src/state.rs", "Lua is reached through C"),
     ("store/src/keyspace/entry.rs", "key and value in one allocation"),
     ("store/src/table/bucket.rs", "tagged pointers"),
-    ("store/src/thin.rs", "length and bytes in one allocation"),
+    ("store/src/thin/mod.rs", "length and bytes in one allocation"),
     ("store/src/types/zset/mod.rs", "tree and table share the bytes of members"),
     ("systemd/src/activation.rs", "descriptors come as bare numbers"),
     ("tests/fuzz/memory.rs", "the interface of allocators is unsafe"),
