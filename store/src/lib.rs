@@ -45,6 +45,7 @@ mod types;
 mod waiting;
 
 pub use keyspace::digest::DatasetDigest;
+pub use thin::Long;
 pub use types::Thresholds;
 pub use types::text::{Scalar, Text};
 

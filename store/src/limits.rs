@@ -32,6 +32,8 @@ pub const ECHO_MAX: usize = 128;
 pub const EXPIRE_PER_TICK: usize = 512;
 /// Pieces of memory, or keys of a database, that are freed at once; more are freed aside. As in Redis.
 pub const FREED_AT_ONCE_MAX: usize = 64;
+/// Bytes of a text that count as one such piece.
+pub const FREED_PIECE_BYTES: usize = 16 << 10;
 /// Such pieces, or keys, that wait to be freed aside when a command ends; a script that removes more frees it itself.
 pub const FREED_ASIDE_MAX: usize = 1 << 20;
 /// Elements of a collection, or keys of a database, that its size is told from.
@@ -95,7 +97,8 @@ pub const MASTER_UNIT_MAX: usize = 1 << 30;
 pub const WALK_VISITS_PER_PIECE: usize = 768;
 /// Elements of a value from which on such a walk writes it in several steps, unless it changes meanwhile and stays.
 pub const HUGE_ELEMENTS: usize = 4096;
-/// Bytes of a text from which on it is written so, and of a text or an element from which on it is not compressed.
+/// Bytes of a text from which on it is written so, and of a text or an element from which on it is not compressed; and
+/// of an element from which on it is not copied, but shared, where copies of it are kept or written.
 pub const HUGE_TEXT: usize = 1 << 20;
 /// Bytes after which a step of such a walk ends, unless one value has more.
 pub const WALK_PIECE_BYTES: usize = 64 << 10;

@@ -8,7 +8,7 @@ use crate::types::set::Set;
 use crate::types::zset::Zset;
 
 impl Value {
-    /// A copy of a value that shares nothing with it, and is as compact as it is.
+    /// A copy of a value that is as compact as it is. Neither changes with the other.
     pub(crate) fn duplicate(view: View<'_>, limits: &Thresholds, key: HashKey) -> Self {
         let limits = &limits_of_copy(view, limits);
         match view {

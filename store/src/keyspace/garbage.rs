@@ -3,11 +3,14 @@
 //! To free a value of a million elements takes as long as to write it, so whoever holds the lock of the engine hands it
 //! on instead. What is small is freed at once: to hand it on would take longer.
 
+use std::any::Any;
 use std::fmt;
 
 use super::walk::Walked;
 use super::{Database, Entry, EntryRef, Keyspace, View};
-use crate::limits::{FOOTPRINT_SAMPLES, FREED_ASIDE_MAX, FREED_AT_ONCE_MAX, LIST_NODE_ELEMENTS};
+use crate::limits::{
+    FOOTPRINT_SAMPLES, FREED_ASIDE_MAX, FREED_AT_ONCE_MAX, FREED_PIECE_BYTES, LIST_NODE_ELEMENTS,
+};
 use crate::waiting::{Leftover, Waiting};
 
 /// Data that nobody needs any more. Dropping it frees it, which may take long: best without the lock of the engine.
@@ -17,7 +20,7 @@ pub struct Garbage {
     pub(super) emptied: Vec<Database>,
     /// Values that were removed.
     pub(super) removed: Vec<Entry>,
-    /// What values kept for a walk that was given up.
+    /// What was kept for a walk.
     pub(super) kept: Vec<Leftover>,
     /// What databases kept for a walk.
     pub(super) walked: Vec<Walked>,
@@ -33,6 +36,11 @@ pub(super) struct Unfreed {
 }
 
 impl Garbage {
+    /// Adds what else nobody needs any more.
+    pub(crate) fn add(&mut self, other: impl Any + Send + Sync) {
+        self.kept.push(Box::new(other));
+    }
+
     /// Whether there is nothing.
     pub(crate) fn is_empty(&self) -> bool {
         self.emptied.is_empty() && self.removed.is_empty() && self.kept.is_empty() && self.walked.is_empty()
@@ -65,7 +73,9 @@ impl EntryRef<'_> {
     /// About how many pieces of memory Redis would have to free for the value.
     fn pieces(self) -> usize {
         match self.view() {
-            View::Integer(_) | View::Inline(_) | View::Raw(_) => 1,
+            View::Integer(_) | View::Inline(_) => 1,
+            // One there, but to give the pages of a long text back takes long.
+            View::Raw(text) => text.footprint() / FREED_PIECE_BYTES + 1,
             View::List(list) => list.len() / LIST_NODE_ELEMENTS + 1,
             View::Set(set) if set.encoding() == "hashtable" => set.len(),
             View::Hash(hash) if hash.encoding() == "hashtable" => hash.len(),
@@ -206,6 +216,17 @@ mod tests {
         assert_eq!((keyspace.unfreed_keys(), keyspace.unfreed_bytes()), (3, bytes));
         drop(garbage);
         assert_eq!((keyspace.unfreed_keys(), keyspace.unfreed_bytes()), (0, 0));
+    }
+
+    #[test]
+    fn long_texts_are_handed_on_as_well() {
+        let mut keyspace = keyspace();
+        for (len, keys) in [(FREED_AT_ONCE_MAX * FREED_PIECE_BYTES / 2, 0), (4 << 20, 1)] {
+            let database = keyspace.db_mut(0);
+            database.set_text(database.hash(b"text"), b"text", &vec![b'x'; len], MARK);
+            discard(&mut keyspace, b"text");
+            assert_eq!(keyspace.take_garbage().keys(), keys, "{len} bytes");
+        }
     }
 
     #[test]

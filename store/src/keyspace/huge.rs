@@ -13,7 +13,7 @@ use std::ops::Range;
 use super::walk::Walked;
 use super::{Database, Entry, Garbage, Keyspace, Mark, Value, View, unfile};
 use crate::limits::FOOTPRINT_SAMPLES;
-use crate::rdb::{Parts, Records, Writer};
+use crate::rdb::{Parts, Records, Rope, Writer};
 use crate::table::{Item, Table};
 use crate::waiting::Waiting;
 
@@ -38,7 +38,7 @@ pub(super) struct Huge {
     /// The key that it has now.
     key: Box<[u8]>,
     /// What stands before its elements, if that had to be written down early.
-    head: Vec<u8>,
+    head: Rope,
     /// What is left of it; nothing if it is as it was, and where it was.
     parts: Option<Parts>,
     /// The value, if it was removed from its key, and the bytes that it takes, about.
@@ -59,7 +59,7 @@ impl HugeValues {
     pub(super) fn add(&mut self, number: usize, hash: u64, key: &[u8]) {
         self.adopt(
             hash,
-            Huge { number, key: key.into(), head: Vec::new(), parts: None, removed: None },
+            Huge { number, key: key.into(), head: Rope::default(), parts: None, removed: None },
             false,
         );
     }
@@ -175,7 +175,7 @@ impl Database {
         if huge.parts.is_none() {
             huge.parts = self.table.find(name.0, &huge.key).map(|entry| records.begin_huge(entry, waiting));
         }
-        records.bytes(&std::mem::take(&mut huge.head));
+        records.append(std::mem::take(&mut huge.head));
         let entry = match &mut huge.removed {
             Some((entry, _)) => Some(entry.look_mut()),
             None => self.table.find_mut(name.0, &huge.key).map(|found| found.into_mut()),

@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 
 use super::huge::HugeValues;
 use super::{Database, Entry, EntryRef, Garbage, Keyspace};
-use crate::rdb::{Records, is_huge};
+use crate::rdb::{Records, Rope, is_huge};
 use crate::table::{Keyed, Table};
 use crate::waiting::Waiting;
 
@@ -122,12 +122,12 @@ impl Keyspace {
     }
 
     /// Takes the images that were kept since the last time, with the number of their database.
-    pub(crate) fn take_images(&mut self, mut take: impl FnMut(usize, &[u8])) {
+    pub(crate) fn take_images(&mut self, mut take: impl FnMut(usize, Rope)) {
         for walked in self.all_mut().filter_map(|database| database.walked.as_mut()) {
             if let Some(number) = walked.number
                 && walked.images.pending() > 0
             {
-                take(number, &walked.images.take());
+                take(number, walked.images.take());
             }
         }
     }

@@ -2,39 +2,60 @@
 //!
 //! Law: the commands are those of Redis 7, each of at most [`ELEMENTS_PER_COMMAND`] elements, so that any part of a
 //! value ends behind a whole command. A stream is one RESTORE, as commands cannot say all of it; only one of very many
-//! entries, which would hold up everybody, is commands. As in Redis, they leave out what is pending of entries that are
-//! gone, and when consumers were seen last.
+//! entries or with a long one, which would hold up everybody, is commands. As in Redis, they leave out what is pending
+//! of entries that are gone, and when consumers were seen last.
 
 use super::encode_huge::{self, Sink};
 use super::encode_stream::StreamSink;
 use super::{Output, dump};
 use crate::keyspace::{EntryRef, View};
+use crate::limits::HUGE_TEXT;
 use crate::number::{Digits, format_score};
 use crate::resp::reply::write_command;
 use crate::table::Keyed;
 use crate::types::stream::{Consumer, Group, NodeRef, Pending, Stream, StreamId};
+use crate::types::text::{KeptText, Text};
 
 /// Elements of one command, as in Redis.
 const ELEMENTS_PER_COMMAND: usize = 64;
 
+/// Writes a command of short words.
+fn say(out: &mut Output, words: &[&[u8]]) {
+    write_command(out.rope.end_mut(), words);
+}
+
+/// Writes a command.
+fn say_texts(out: &mut Output, words: &[Text<'_>]) {
+    let rope = &mut out.rope;
+    rope.extend(format!("*{}\r\n", words.len()).as_bytes());
+    for word in words {
+        rope.extend(format!("${}\r\n", word.len()).as_bytes());
+        rope.text(word);
+        rope.extend(b"\r\n");
+    }
+}
+
+/// Whether an entry of a stream is a long one.
+fn has_long_entry(stream: &Stream) -> bool {
+    stream.nodes().any(|node| node.bytes_len() > HUGE_TEXT)
+}
+
 /// Says which database the commands that follow belong to.
 pub(super) fn select(number: usize, out: &mut Output) {
-    write_command(&mut out.bytes, &[b"SELECT", Digits::of(number as i64).as_bytes()]);
+    say(out, &[b"SELECT", Digits::of(number as i64).as_bytes()]);
 }
 
 /// A key with its value and its date.
 pub(super) fn entry(entry: EntryRef<'_>, out: &mut Output) {
     let key = entry.key();
     match entry.view() {
-        View::Inline(text) => write_command(&mut out.bytes, &[b"SET", key, text]),
-        View::Integer(value) => {
-            write_command(&mut out.bytes, &[b"SET", key, Digits::of(value).as_bytes()]);
-        }
-        view @ View::Stream(_) => {
+        View::Inline(text) => say(out, &[b"SET", key, text]),
+        View::Integer(value) => say(out, &[b"SET", key, Digits::of(value).as_bytes()]),
+        view @ View::Stream(stream) if !has_long_entry(stream) => {
             let mut scratch = Output::default();
             scratch.compress = out.compress;
             let payload = dump(view, &mut scratch);
-            write_command(&mut out.bytes, &[b"RESTORE", key, b"0", &payload]);
+            say(out, &[b"RESTORE", key, b"0", &payload]);
         }
         view => {
             let mut batch = Batch::new(key, out);
@@ -48,7 +69,7 @@ pub(super) fn entry(entry: EntryRef<'_>, out: &mut Output) {
 /// The date of a key, behind all elements of its value.
 pub(super) fn date(key: &[u8], date: Option<u64>, out: &mut Output) {
     if let Some(date) = date {
-        write_command(&mut out.bytes, &[b"PEXPIREAT", key, date.to_string().as_bytes()]);
+        say(out, &[b"PEXPIREAT", key, date.to_string().as_bytes()]);
     }
 }
 
@@ -57,10 +78,10 @@ pub(super) struct Batch<'a> {
     key: &'a [u8],
     out: &'a mut Output,
     verb: &'static [u8],
-    words: Vec<Vec<u8>>,
+    words: Vec<KeptText>,
     elements: usize,
     /// Fields with dates, which are said behind the fields.
-    dates: Vec<(Vec<u8>, u64)>,
+    dates: Vec<(KeptText, u64)>,
 }
 
 impl<'a> Batch<'a> {
@@ -68,9 +89,9 @@ impl<'a> Batch<'a> {
         Self { key, out, verb: b"", words: Vec::new(), elements: 0, dates: Vec::new() }
     }
 
-    fn add(&mut self, verb: &'static [u8], words: &[&[u8]]) {
+    fn add(&mut self, verb: &'static [u8], words: &[&Text<'_>]) {
         self.verb = verb;
-        self.words.extend(words.iter().map(|word| word.to_vec()));
+        self.words.extend(words.iter().map(|word| word.keep()));
         self.elements += 1;
         if self.elements == ELEMENTS_PER_COMMAND {
             self.end();
@@ -78,22 +99,23 @@ impl<'a> Batch<'a> {
     }
 
     fn say(&mut self, words: &[&[u8]]) {
-        write_command(&mut self.out.bytes, words);
+        say(self.out, words);
     }
 
     /// Writes what was added since the last command.
     pub(super) fn end(&mut self) {
         if self.elements > 0 {
-            let head = [self.verb, self.key];
-            let words: Vec<&[u8]> = head.into_iter().chain(self.words.iter().map(|word| &**word)).collect();
-            write_command(&mut self.out.bytes, &words);
+            let head = [self.verb, self.key].map(Text::Bytes);
+            let words: Vec<_> = head.into_iter().chain(self.words.iter().map(KeptText::text)).collect();
+            say_texts(self.out, &words);
             self.words.clear();
             self.elements = 0;
         }
         for (field, date) in self.dates.drain(..) {
-            let date = date.to_string();
-            let words: [&[u8]; 6] = [b"HPEXPIREAT", self.key, date.as_bytes(), b"FIELDS", b"1", &field];
-            write_command(&mut self.out.bytes, &words);
+            let (date, field) = (date.to_string(), field.text());
+            let [verb, fields, one]: [&[u8]; 3] = [b"HPEXPIREAT", b"FIELDS", b"1"];
+            let [a, b, c, d, e] = [verb, self.key, date.as_bytes(), fields, one].map(Text::Bytes);
+            say_texts(self.out, &[a, b, c, d, e, field]);
         }
     }
 }
@@ -104,21 +126,21 @@ impl Sink for Batch<'_> {
         self.say(&[verb, self.key, part]);
     }
 
-    fn element(&mut self, element: &[u8]) {
+    fn element(&mut self, element: &Text<'_>) {
         self.add(b"RPUSH", &[element]);
     }
 
-    fn member(&mut self, member: &[u8]) {
+    fn member(&mut self, member: &Text<'_>) {
         self.add(b"SADD", &[member]);
     }
 
-    fn field(&mut self, field: &[u8], value: &[u8], date: Option<u64>) {
-        self.dates.extend(date.map(|date| (field.to_vec(), date)));
+    fn field(&mut self, field: &Text<'_>, value: &Text<'_>, date: Option<u64>) {
+        self.dates.extend(date.map(|date| (field.keep(), date)));
         self.add(b"HSET", &[field, value]);
     }
 
-    fn scored(&mut self, member: &[u8], score: f64) {
-        self.add(b"ZADD", &[&format_score(score), member]);
+    fn scored(&mut self, member: &Text<'_>, score: f64) {
+        self.add(b"ZADD", &[&Text::Bytes(&format_score(score)), member]);
     }
 
     fn stream(&mut self) -> &mut impl StreamSink {
@@ -129,11 +151,11 @@ impl Sink for Batch<'_> {
 impl StreamSink for Batch<'_> {
     fn node(&mut self, node: NodeRef<'_>) {
         for entry in node.entries() {
-            let (id, pairs): (_, Vec<_>) = (entry.id.text(), entry.pairs().collect());
+            let id = entry.id.text();
             let head: [&[u8]; 3] = [b"XADD", self.key, id.as_bytes()];
-            let pairs = pairs.iter().flat_map(|(name, value)| [&**name, &**value]);
-            let words: Vec<&[u8]> = head.into_iter().chain(pairs).collect();
-            self.say(&words);
+            let pairs = entry.pairs().flat_map(|(name, value)| [name, value]);
+            let words: Vec<_> = head.map(Text::Bytes).into_iter().chain(pairs).collect();
+            say_texts(self.out, &words);
         }
     }
 

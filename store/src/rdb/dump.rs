@@ -22,7 +22,7 @@ pub(crate) enum DumpFault {
 pub(crate) fn dump(view: View<'_>, out: &mut Output) -> Vec<u8> {
     out.raw(&[encode::type_of(view)]);
     encode::value(view, out);
-    let mut payload = out.take();
+    let mut payload = out.take().into_bytes();
     seal(&mut payload);
     payload
 }

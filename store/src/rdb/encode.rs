@@ -13,6 +13,7 @@ use crate::types::list::List;
 use crate::types::pack::{Element, Pack};
 use crate::types::set::Set;
 use crate::types::stream::weight;
+use crate::types::text::Text;
 use crate::types::zset::Zset;
 
 /// Bytes of a node of a list (`list-max-listpack-size -2`).
@@ -61,7 +62,7 @@ pub(super) fn value(view: View<'_>, out: &mut Output) {
         }
         View::Set(set) => {
             out.count(set.len());
-            set.iter().for_each(|member| out.string(&member));
+            set.iter().for_each(|member| out.text(&member));
         }
         View::Hash(Hash::Packed(pack)) | View::Zset(Zset::Packed(pack)) if is_listpack(pack) => {
             write_pack(pack, out);
@@ -79,7 +80,7 @@ fn write_pack(pack: &Pack, out: &mut Output) {
     out.listpack(pack.end(), |listpack| {
         for element in pack.iter() {
             match element {
-                Element::Bytes(bytes) => listpack.text(bytes),
+                Element::Bytes(bytes) => listpack.text(&pack.text(bytes)),
                 Element::Integer(value) => listpack.integer(value),
                 Element::Float(score) => write_score(score, listpack),
             }
@@ -92,15 +93,15 @@ fn write_score(score: f64, listpack: &mut Builder<'_>) {
     if score == score.trunc() && score.abs() <= (1_u64 << 62) as f64 {
         listpack.integer(score as i64);
     } else {
-        listpack.text(&format_score(score));
+        listpack.text(&Text::Bytes(&format_score(score)));
     }
 }
 
 fn write_hash(hash: &Hash, out: &mut Output) {
     out.count(hash.len());
     for (field, value) in hash.iter() {
-        out.string(&field);
-        out.string(&value);
+        out.text(&field);
+        out.text(&value);
     }
 }
 
@@ -111,8 +112,8 @@ fn write_dated(hash: &Hash, smallest: u64, out: &mut Output) {
     out.count(hash.len());
     for (field, value, date) in hash.iter_dated() {
         out.length(date.map_or(0, |date| date.saturating_sub(smallest) + 1));
-        out.string(&field);
-        out.string(&value);
+        out.text(&field);
+        out.text(&value);
     }
 }
 
@@ -121,7 +122,7 @@ fn write_zset(zset: &Zset, out: &mut Output) {
     out.count(zset.len());
     let Some(last) = zset.len().checked_sub(1) else { return };
     for (member, score) in zset.iter_back_from(last) {
-        out.string(&member);
+        out.text(&member);
         out.raw(&score.to_le_bytes());
     }
 }
@@ -165,7 +166,7 @@ fn write_list(list: &List, out: &mut Output) {
         nodes.add(&first);
         if nodes.last.is_none() {
             out.length(NODE_PLAIN);
-            out.string(&first);
+            out.text(&first);
             continue;
         }
         out.length(NODE_PACKED);

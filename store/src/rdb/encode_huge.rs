@@ -14,7 +14,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use super::encode_stream::{StreamSink, Tail};
+use super::encode_stream::{self, StreamSink, Tail};
 use super::{Output, types};
 use crate::keyspace::{EntryMut, EntryRef, View, ViewMut};
 use crate::limits::{HUGE_ELEMENTS, HUGE_TEXT};
@@ -22,6 +22,7 @@ use crate::table::Keyed;
 use crate::types::list::Place;
 use crate::types::set::Set;
 use crate::types::stream::StreamId;
+use crate::types::text::Text;
 use crate::types::zset::Zset;
 use crate::waiting::{Leftover, Waiting};
 
@@ -69,13 +70,13 @@ pub(super) trait Sink {
     /// A part of a text, and where it begins.
     fn text(&mut self, at: usize, part: &[u8]);
     /// An element of a list.
-    fn element(&mut self, element: &[u8]);
+    fn element(&mut self, element: &Text<'_>);
     /// A member of a set.
-    fn member(&mut self, member: &[u8]);
-    /// A field of a hash.
-    fn field(&mut self, field: &[u8], value: &[u8], date: Option<u64>);
+    fn member(&mut self, member: &Text<'_>);
+    /// A field of a hash, with its value and its date.
+    fn field(&mut self, field: &Text<'_>, value: &Text<'_>, date: Option<u64>);
     /// A member of a sorted set.
-    fn scored(&mut self, member: &[u8], score: f64);
+    fn scored(&mut self, member: &Text<'_>, score: f64);
     /// What takes a stream.
     fn stream(&mut self) -> &mut impl StreamSink;
 }
@@ -92,24 +93,24 @@ impl Sink for InSnapshot<'_> {
         self.out.raw(part);
     }
 
-    fn element(&mut self, element: &[u8]) {
-        self.out.string(element);
+    fn element(&mut self, element: &Text<'_>) {
+        self.out.text(element);
     }
 
-    fn member(&mut self, member: &[u8]) {
-        self.out.string(member);
+    fn member(&mut self, member: &Text<'_>) {
+        self.out.text(member);
     }
 
-    fn field(&mut self, field: &[u8], value: &[u8], date: Option<u64>) {
+    fn field(&mut self, field: &Text<'_>, value: &Text<'_>, date: Option<u64>) {
         if let Some(smallest) = self.smallest {
             self.out.length(date.map_or(0, |date| date.saturating_sub(smallest) + 1));
         }
-        self.out.string(field);
-        self.out.string(value);
+        self.out.text(field);
+        self.out.text(value);
     }
 
-    fn scored(&mut self, member: &[u8], score: f64) {
-        self.out.string(member);
+    fn scored(&mut self, member: &Text<'_>, score: f64) {
+        self.out.text(member);
         self.out.raw(&score.to_le_bytes());
     }
 
@@ -170,7 +171,8 @@ pub(super) fn all(view: View<'_>, sink: &mut impl Sink) {
         }
         View::Zset(zset) => zset.iter_from(0).for_each(|(member, score)| sink.scored(&member, score)),
         View::Raw(text) => sink.text(0, text.bytes()),
-        View::Inline(_) | View::Integer(_) | View::Stream(_) => {}
+        View::Stream(stream) => encode_stream::all(stream, sink.stream()),
+        View::Inline(_) | View::Integer(_) => {}
     }
 }
 
@@ -337,13 +339,15 @@ fn go_on_kept(
     sink: &mut impl Sink,
 ) -> bool {
     match value {
-        ViewMut::List(list) => list.walk_kept(elements, |element| sink.element(element)),
-        ViewMut::Set(set) => set.walk_kept(elements, |member| sink.member(member)),
-        ViewMut::Hash(hash) => hash.walk_kept(elements, |field, value, date| sink.field(field, value, date)),
+        ViewMut::List(list) => list.walk_kept(elements, |element| sink.element(&element)),
+        ViewMut::Set(set) => set.walk_kept(elements, |member| sink.member(&member)),
+        ViewMut::Hash(hash) => {
+            hash.walk_kept(elements, |(field, value, date)| sink.field(&field, &value, date))
+        }
         ViewMut::Zset(zset) => zset.walk_kept(elements, |member, score| {
-            let is_left = |(bound, last): &(f64, Box<[u8]>)| (score, member) < (*bound, &**last);
+            let is_left = |(bound, last): &(f64, Box<[u8]>)| (score, &*member) < (*bound, &**last);
             if written.is_none_or(is_left) {
-                sink.scored(member, score);
+                sink.scored(&member, score);
             }
         }),
         ViewMut::Text | ViewMut::Stream(_) => false,

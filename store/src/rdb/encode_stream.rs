@@ -90,9 +90,14 @@ impl StreamSink for Output {
 
 pub(super) fn write(stream: &Stream, out: &mut Output) {
     out.count(stream.nodes_len());
-    stream.nodes().for_each(|node| out.node(node));
+    all(stream, out);
+}
+
+/// All of a stream that is not written in parts.
+pub(super) fn all(stream: &Stream, sink: &mut impl StreamSink) {
+    stream.nodes().for_each(|node| sink.node(node));
     let mut tail = Tail::default();
-    while tail.go_on(stream, usize::MAX, out) {}
+    while tail.go_on(stream, usize::MAX, sink) {}
 }
 
 /// How far what follows the nodes is written.

@@ -13,9 +13,9 @@
 
 use super::content::{OUTSIDE, behind_head, integer, text};
 use super::fault::Flaw;
-use super::output::append;
+use super::rope::{Mark, Rope};
 use crate::number::parse_i64;
-use crate::types::text::Scalar;
+use crate::types::text::{Scalar, Text};
 
 const HEADER: usize = 6;
 const END: u8 = 0xFF;
@@ -23,42 +23,42 @@ const COUNT_UNKNOWN: usize = u16::MAX as usize;
 
 /// A listpack that is being written, at the end of other bytes.
 pub(super) struct Builder<'a> {
-    out: &'a mut Vec<u8>,
-    start: usize,
+    out: &'a mut Rope,
+    start: Mark,
     count: usize,
 }
 
 impl<'a> Builder<'a> {
     /// Begins a listpack.
-    pub(super) fn new(out: &'a mut Vec<u8>) -> Self {
-        let start = out.len();
-        out.extend_from_slice(&[0; HEADER]);
+    pub(super) fn new(out: &'a mut Rope) -> Self {
+        let start = out.mark();
+        out.extend(&[0; HEADER]);
         Self { out, start, count: 0 }
     }
 
     /// How many bytes it would have if it ended here.
     #[cfg(test)]
     fn len(&self) -> usize {
-        self.out.len() - self.start + 1
+        self.out.len_since(self.start) + 1
     }
 
-    fn end_element(&mut self, start: usize) {
-        let len = self.out.len() - start;
+    fn end_element(&mut self, start: Mark) {
+        let len = self.out.len_since(start);
         let groups = back_length(len);
         for group in (0..groups).rev() {
             let more = if group + 1 < groups { 0x80 } else { 0 };
-            self.out.push((len >> (7 * group)) as u8 & 0x7f | more);
+            self.out.extend(&[(len >> (7 * group)) as u8 & 0x7f | more]);
         }
         self.count += 1;
     }
 
     /// Appends an integer.
     pub(super) fn integer(&mut self, value: i64) {
-        let start = self.out.len();
+        let start = self.out.mark();
         let bytes = value.to_le_bytes();
         match value {
-            0..=127 => self.out.push(bytes[0]),
-            -4096..=4095 => self.out.extend_from_slice(&[0xC0 | bytes[1] & 0x1f, bytes[0]]),
+            0..=127 => self.out.extend(&bytes[..1]),
+            -4096..=4095 => self.out.extend(&[0xC0 | bytes[1] & 0x1f, bytes[0]]),
             _ => {
                 let (head, len) = match value {
                     -0x8000..=0x7fff => (0xF1, 2),
@@ -66,38 +66,37 @@ impl<'a> Builder<'a> {
                     -0x8000_0000..=0x7fff_ffff => (0xF3, 4),
                     _ => (0xF4, 8),
                 };
-                self.out.push(head);
-                self.out.extend_from_slice(&bytes[..len]);
+                self.out.extend(&[head]);
+                self.out.extend(&bytes[..len]);
             }
         }
         self.end_element(start);
     }
 
     /// Appends a text, as an integer if it is one.
-    pub(super) fn text(&mut self, text: &[u8]) {
+    pub(super) fn text(&mut self, text: &Text<'_>) {
         if let Some(value) = parse_i64(text) {
             return self.integer(value);
         }
-        let start = self.out.len();
+        let start = self.out.mark();
         match text.len() {
-            len @ 0..64 => self.out.push(0x80 | len as u8),
-            len @ 64..4096 => self.out.extend_from_slice(&(0xE000 | len as u16).to_be_bytes()),
+            len @ 0..64 => self.out.extend(&[0x80 | len as u8]),
+            len @ 64..4096 => self.out.extend(&(0xE000 | len as u16).to_be_bytes()),
             len => {
-                self.out.push(0xF0);
-                self.out.extend_from_slice(&(len as u32).to_le_bytes());
+                self.out.extend(&[0xF0]);
+                self.out.extend(&(len as u32).to_le_bytes());
             }
         }
-        append(self.out, text);
+        self.out.text(text);
         self.end_element(start);
     }
 
     /// Ends it.
     pub(super) fn finish(self) {
-        self.out.push(END);
-        let bytes = (self.out.len() - self.start) as u32;
-        let count = self.count.min(COUNT_UNKNOWN) as u16;
-        self.out[self.start..self.start + 4].copy_from_slice(&bytes.to_le_bytes());
-        self.out[self.start + 4..self.start + HEADER].copy_from_slice(&count.to_le_bytes());
+        self.out.extend(&[END]);
+        let bytes = (self.out.len_since(self.start) as u32).to_le_bytes();
+        let count = (self.count.min(COUNT_UNKNOWN) as u16).to_le_bytes();
+        self.out.patch(self.start, &[&bytes[..], &count].concat());
     }
 }
 
@@ -218,14 +217,15 @@ mod tests {
                 texts.push(value.to_string().into_bytes());
             }
         }
-        let (mut bytes, mut expected) = (Vec::new(), weight::EMPTY);
-        let mut builder = Builder::new(&mut bytes);
+        let (mut rope, mut expected) = (Rope::default(), weight::EMPTY);
+        let mut builder = Builder::new(&mut rope);
         for text in &texts {
-            builder.text(text);
+            builder.text(&Text::Bytes(text));
             expected += weight::text(text);
             assert_eq!(builder.len(), expected);
         }
         builder.finish();
+        let bytes = rope.into_bytes();
         assert_eq!(bytes.len(), expected);
         assert_eq!(read(&bytes).unwrap(), texts);
         for cut in [1, 7, bytes.len() - 1] {
@@ -236,20 +236,24 @@ mod tests {
     /// As redis-server 7.0.15 writes the pairs of HSET h a 1 long -70000.
     #[test]
     fn the_bytes_are_those_of_redis() {
-        let mut bytes = Vec::new();
-        let mut builder = Builder::new(&mut bytes);
-        [&b"a"[..], b"1", b"long", b"-70000"].iter().for_each(|text| builder.text(text));
+        let mut rope = Rope::default();
+        let mut builder = Builder::new(&mut rope);
+        [&b"a"[..], b"1", b"long", b"-70000"].iter().for_each(|text| builder.text(&Text::Bytes(text)));
         builder.finish();
-        assert_eq!(bytes, b"\x17\0\0\0\x04\0\x81a\x02\x01\x01\x84long\x05\xf2\x90\xee\xfe\x04\xff");
+        assert_eq!(
+            rope.into_bytes(),
+            b"\x17\0\0\0\x04\0\x81a\x02\x01\x01\x84long\x05\xf2\x90\xee\xfe\x04\xff"
+        );
     }
 
     #[test]
     fn no_flaw_is_overlooked() {
-        let mut bytes = Vec::new();
-        let mut builder = Builder::new(&mut bytes);
-        builder.text(b"abc");
+        let mut rope = Rope::default();
+        let mut builder = Builder::new(&mut rope);
+        builder.text(&Text::Bytes(b"abc"));
         builder.integer(300);
         builder.finish();
+        let bytes = rope.into_bytes();
         for at in 0..bytes.len() {
             for value in 0..=255 {
                 let mut damaged = bytes.clone();

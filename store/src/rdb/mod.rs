@@ -8,7 +8,8 @@
 //! Source of the format: rdb.c, listpack.c, ziplist.c, zipmap.c, intset.c and t_stream.c of Redis 7.0; rdb.c of Redis
 //! 8.0 for dates of fields, of Valkey 9.1 for version 80.
 //!
-//! - `output` and `cursor` write and read lengths and strings; `lzf` compresses them, `crc64` checks them.
+//! - `output` and `cursor` write and read lengths and strings; `lzf` compresses them, `crc64` checks them, and `rope`
+//!   holds long ones where they are.
 //! - `encode` writes a value, `encode_huge` one of very many elements in parts, `decode` reads one; `listpack` does
 //!   both for the compact form of today, `ziplist`, `zipmap` and `intset` read those of old.
 //! - `dump` is a value on its own, with version and checksum.
@@ -36,6 +37,7 @@ mod load;
 mod lzf;
 mod output;
 mod reader;
+mod rope;
 mod save;
 mod snapshot;
 #[cfg(test)]
@@ -56,6 +58,7 @@ pub(crate) use load::state;
 pub use load::{LoadOptions, LoadedSnapshot, SnapshotFault, SnapshotLoader};
 pub(crate) use output::Output;
 pub(crate) use reader::time_of_snapshot;
+pub(crate) use rope::Rope;
 
 pub use save::SnapshotHead;
 pub(crate) use snapshot::empty_base;

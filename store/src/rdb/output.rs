@@ -2,8 +2,10 @@
 
 use super::listpack::Builder;
 use super::lzf::Compressor;
+use super::rope::Rope;
 use crate::limits::HUGE_TEXT;
 use crate::number::{Digits, parse_i64};
+use crate::types::text::Text;
 
 /// Up to how many bytes a text may be to be looked at as an integer.
 const INTEGER_TEXT_MAX: usize = 11;
@@ -11,13 +13,11 @@ const INTEGER_TEXT_MAX: usize = 11;
 const PLAIN_MAX: usize = 20;
 /// Bytes that compression has to save.
 const SAVING_MIN: usize = 4;
-/// Room behind a long text. Without it the next byte would move it all.
-const SLACK: usize = 4096;
 
 /// Bytes that are being written, and what is needed to write them.
 #[derive(Default)]
 pub(crate) struct Output {
-    pub(super) bytes: Vec<u8>,
+    pub(super) rope: Rope,
     /// Long strings are compressed, but those for which everybody would wait ([`HUGE_TEXT`]).
     pub(crate) compress: bool,
     compressor: Compressor,
@@ -29,27 +29,27 @@ pub(crate) struct Output {
 
 impl Output {
     /// Takes what was written.
-    pub(crate) fn take(&mut self) -> Vec<u8> {
-        std::mem::take(&mut self.bytes)
+    pub(crate) fn take(&mut self) -> Rope {
+        std::mem::take(&mut self.rope)
     }
 
     /// Appends bytes as they are.
     pub(crate) fn raw(&mut self, bytes: &[u8]) {
-        append(&mut self.bytes, bytes);
+        self.rope.extend(bytes);
     }
 
     /// A length or another number that is not negative, in 1, 2, 5 or 9 bytes.
     pub(crate) fn length(&mut self, length: u64) {
         match length {
-            0..64 => self.bytes.push(length as u8),
+            0..64 => self.raw(&[length as u8]),
             64..16384 => self.raw(&(length as u16 | 0x4000).to_be_bytes()),
             _ => match u32::try_from(length) {
                 Ok(length) => {
-                    self.bytes.push(0x80);
+                    self.raw(&[0x80]);
                     self.raw(&length.to_be_bytes());
                 }
                 Err(_) => {
-                    self.bytes.push(0x81);
+                    self.raw(&[0x81]);
                     self.raw(&length.to_be_bytes());
                 }
             },
@@ -96,13 +96,24 @@ impl Output {
         self.raw(text);
     }
 
+    /// A string that may be a long text, which is not copied now.
+    pub(super) fn text(&mut self, text: &Text<'_>) {
+        match text {
+            Text::Long(long) => {
+                self.count(long.bytes().len());
+                self.rope.text(text);
+            }
+            Text::Bytes(_) | Text::Digits(_) => self.string(text),
+        }
+    }
+
     /// Writes a string compressed; says whether that is shorter.
     fn compressed(&mut self, text: &[u8]) -> bool {
         let mut compressed = std::mem::take(&mut self.compressed);
         compressed.clear();
         let shorter = self.compressor.compress(text, text.len() - SAVING_MIN, &mut compressed);
         if shorter {
-            self.bytes.push(0xC3);
+            self.raw(&[0xC3]);
             self.count(compressed.len());
             self.count(text.len());
             self.raw(&compressed);
@@ -123,30 +134,26 @@ impl Output {
     }
 
     /// Writes a listpack of elements with about so many bytes. A long one, which is not compressed, is put together in
-    /// its place and moved once.
+    /// its place.
     pub(super) fn listpack(&mut self, content_len: usize, fill: impl FnOnce(&mut Builder<'_>)) {
         if content_len <= HUGE_TEXT {
-            write_listpack(&mut self.blob, fill);
+            let mut rope = Rope::default();
+            std::mem::swap(rope.end_mut(), &mut self.blob);
+            write_listpack(&mut rope, fill);
+            self.blob = rope.into_bytes();
             return self.finish_blob();
         }
-        self.raw(&[0x80, 0, 0, 0, 0]);
-        let start = self.bytes.len();
-        write_listpack(&mut self.bytes, fill);
-        let len = (self.bytes.len() - start) as u32;
-        self.bytes[start - 4..start].copy_from_slice(&len.to_be_bytes());
+        self.raw(&[0x80]);
+        let mark = self.rope.mark();
+        self.raw(&[0; 4]);
+        write_listpack(&mut self.rope, fill);
+        let len = self.rope.len_since(mark) - 4;
+        self.rope.patch(mark, &(len as u32).to_be_bytes());
     }
 }
 
-fn write_listpack(out: &mut Vec<u8>, fill: impl FnOnce(&mut Builder<'_>)) {
+fn write_listpack(out: &mut Rope, fill: impl FnOnce(&mut Builder<'_>)) {
     let mut listpack = Builder::new(out);
     fill(&mut listpack);
     listpack.finish();
-}
-
-/// Appends bytes, with room behind those that are many.
-pub(super) fn append(out: &mut Vec<u8>, bytes: &[u8]) {
-    if bytes.len() > HUGE_TEXT {
-        out.reserve(bytes.len() + SLACK);
-    }
-    out.extend_from_slice(bytes);
 }

@@ -46,7 +46,7 @@ impl Engine {
             writer.database(index, database.len(), database.dated());
             for entry in database.iter() {
                 writer.entry(entry);
-                if writer.pending() >= PIECE {
+                while writer.pending() >= PIECE || !writer.is_short() {
                     sink(writer.take())?;
                 }
             }

@@ -65,7 +65,7 @@ impl Walk {
         let writer = &mut self.writer;
         engine.data.keyspace.take_images(|number, images| {
             writer.select(number);
-            writer.records(images);
+            writer.records_mut().append(images);
         });
     }
 
@@ -172,14 +172,21 @@ impl Engine {
         let mut walk = self.walk.take_if(|walk| walk.id == id)?;
         let before = walk.keys_done;
         walk.take_images(self);
-        if !walk.write_some(self, visits_max) {
+        let is_written = walk.write_some(self, visits_max);
+        if is_written {
+            // Those that had to wait for the end of a huge value.
+            walk.take_images(self);
+        }
+        if !is_written || !walk.writer.is_short() {
             let (bytes, keys) = (walk.writer.take(), walk.keys_done - before);
+            let mut garbage = self.data.keyspace.take_written();
+            let spent = walk.writer.take_spent();
+            if !spent.is_empty() {
+                garbage.add(spent);
+            }
             self.walk = Some(walk);
-            let garbage = self.data.keyspace.take_written();
             return Some(WalkPiece { bytes, keys, is_last: false, garbage });
         }
-        // Those that had to wait for the end of a huge value.
-        walk.take_images(self);
         let (bytes, keys) = (walk.writer.finish(), walk.keys_done - before);
         self.walk_has_ended();
         let garbage = self.data.keyspace.end_walk();
@@ -188,13 +195,12 @@ impl Engine {
 
     /// Gives a walk up; says whether it was under way.
     pub fn end_walk(&mut self, id: WalkId) -> bool {
-        let given_up = self.walk.take_if(|walk| walk.id == id).is_some();
-        if given_up {
-            let garbage = self.data.keyspace.end_walk();
-            self.hand_on(garbage);
-            self.walk_has_ended();
-        }
-        given_up
+        let Some(walk) = self.walk.take_if(|walk| walk.id == id) else { return false };
+        let mut garbage = self.data.keyspace.end_walk();
+        garbage.add(walk);
+        self.hand_on(garbage);
+        self.walk_has_ended();
+        true
     }
 
     /// Hands data that nobody needs on to the host, who frees it.

@@ -6,12 +6,13 @@
 use super::encode_huge::{self, InSnapshot, Parts};
 use super::library::write_library;
 use super::snapshot::{MAGIC, SCRIPT_FIELD, opcodes};
-use super::{Output, VERSION, as_commands, encode};
+use super::{Output, Rope, VERSION, as_commands, encode};
 use crate::durable::stamp;
 use crate::keyspace::{EntryMut, EntryRef};
 use crate::rdb::crc64::Crc64;
 use crate::resp::reply::write_command;
 use crate::table::Keyed;
+use crate::thin::Held;
 use crate::txn::Access;
 use crate::waiting::Waiting;
 
@@ -55,18 +56,18 @@ impl Records {
     }
 
     /// Takes the bytes since the last time.
-    pub(crate) fn take(&mut self) -> Vec<u8> {
+    pub(crate) fn take(&mut self) -> Rope {
         self.output.take()
     }
 
     /// Bytes that were not taken yet.
     pub(crate) fn pending(&self) -> usize {
-        self.output.bytes.len()
+        self.output.rope.len()
     }
 
     /// Bytes that were written elsewhere, in the same form.
-    pub(crate) fn bytes(&mut self, bytes: &[u8]) {
-        self.output.raw(bytes);
+    pub(crate) fn append(&mut self, bytes: Rope) {
+        self.output.rope.append(bytes);
     }
 
     /// A key with its value and its date.
@@ -162,9 +163,14 @@ impl Writer {
         self.records.pending()
     }
 
-    /// Takes the bytes since the last time.
+    /// Whether all that was written is taken at once.
+    pub(crate) fn is_short(&self) -> bool {
+        self.records.output.rope.is_short()
+    }
+
+    /// Takes bytes that were written: all of them, or a page of a long text and what stands before it.
     pub(crate) fn take(&mut self) -> Vec<u8> {
-        let bytes = self.records.take();
+        let bytes = self.records.output.rope.take();
         if let Some(checksum) = &mut self.checksum {
             checksum.update(&bytes);
         }
@@ -184,7 +190,7 @@ impl Writer {
     /// A script of EVAL that outlives the process.
     pub(crate) fn script(&mut self, body: &[u8]) {
         if self.records.commands {
-            return write_command(&mut self.records.output.bytes, &[b"SCRIPT", b"LOAD", body]);
+            return write_command(self.records.output.rope.end_mut(), &[b"SCRIPT", b"LOAD", body]);
         }
         self.aux(SCRIPT_FIELD, body);
     }
@@ -192,7 +198,7 @@ impl Writer {
     /// A library of functions.
     pub(crate) fn library(&mut self, code: &[u8]) {
         if self.records.commands {
-            return write_command(&mut self.records.output.bytes, &[b"FUNCTION", b"LOAD", code]);
+            return write_command(self.records.output.rope.end_mut(), &[b"FUNCTION", b"LOAD", code]);
         }
         write_library(code, &mut self.records.output);
     }
@@ -231,9 +237,9 @@ impl Writer {
         &mut self.records
     }
 
-    /// Keys that were written elsewhere, in the same form.
-    pub(crate) fn records(&mut self, records: &[u8]) {
-        self.records.output.raw(records);
+    /// Long texts that were written and are no longer wanted.
+    pub(crate) fn take_spent(&mut self) -> Vec<Held> {
+        self.records.output.rope.take_spent()
     }
 
     /// No records yet, in the form of these.
@@ -241,8 +247,9 @@ impl Writer {
         self.records.like()
     }
 
-    /// Ends the snapshot; the last bytes are returned.
+    /// Ends a snapshot of which all that is left can be taken at once; that is returned.
     pub(crate) fn finish(mut self) -> Vec<u8> {
+        debug_assert!(self.is_short(), "long texts are written");
         if self.records.commands {
             return self.take();
         }

@@ -9,7 +9,7 @@ pub(crate) fn write(libraries: &Libraries, out: &mut Output) -> Vec<u8> {
     for library in libraries.iter() {
         write_library(&library.code, out);
     }
-    let mut payload = out.take();
+    let mut payload = out.take().into_bytes();
     seal(&mut payload);
     payload
 }

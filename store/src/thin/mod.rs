@@ -3,14 +3,21 @@
 //! Purpose: members, fields, list nodes and packed collections are counted in millions. `Vec<u8>` costs 24 bytes where
 //! it stands and `Box<[u8]>` 16; this costs 8, and a reader reaches header and bytes with one cache miss.
 //! Layout: `len: u32, cap: u32, head: H, bytes[cap]`, aligned to 8 so that the low bits of the pointer are free.
-//! Not here: what the bytes mean.
+//! One with room for a megabyte or more can have several owners ([`long`]); a clone of it costs nothing, and is made a
+//! copy by whoever changes it first. Not here: what the bytes mean.
 #![allow(unsafe_code)] // One allocation of two parts cannot be said in safe Rust. Tested under Miri.
+
+mod long;
 
 use std::alloc::{self, Layout, handle_alloc_error};
 use std::marker::PhantomData;
 use std::ptr::NonNull;
 
-/// An owned allocation of a header `H` and up to 4 GiB of bytes.
+pub(crate) use long::Held;
+pub use long::Long;
+use long::{ALIGN, FRONT, Front, LONG};
+
+/// An allocation of a header `H` and up to 4 GiB of bytes, owned.
 pub(crate) struct Thin<H: Copy> {
     prefix: NonNull<Prefix<H>>,
 }
@@ -28,10 +35,11 @@ struct Prefix<H> {
     head: H,
 }
 
-// SAFETY: a Thin owns its allocation exclusively, and H is plain data (`Copy`, no interior mutability in this crate).
-unsafe impl<H: Copy + Send> Send for Thin<H> {}
+// SAFETY: what a Thin owns changes only while it owns it alone, and H is plain data (`Copy`, no interior mutability in
+// this crate), which other owners only read.
+unsafe impl<H: Copy + Send + Sync> Send for Thin<H> {}
 // SAFETY: as above; shared access only reads.
-unsafe impl<H: Copy + Sync> Sync for Thin<H> {}
+unsafe impl<H: Copy + Send + Sync> Sync for Thin<H> {}
 
 /// Rounds a wanted allocation up to what common allocators hand out anyway, so that the slack is used.
 pub(crate) fn size_class(bytes: usize) -> usize {
@@ -58,21 +66,50 @@ impl<H: Copy> Thin<H> {
 
     /// An empty allocation with room for `capacity` bytes.
     pub(crate) fn with_capacity(head: H, capacity: usize) -> Self {
-        let cap = size_class(Self::OVERHEAD + capacity) - Self::OVERHEAD;
+        let cap = Self::room_for(capacity);
         let layout = Self::layout(cap);
         // SAFETY: the layout is not of size zero, the prefix alone is 8 bytes.
-        let raw = unsafe { alloc::alloc(layout) }.cast::<Prefix<H>>();
-        let Some(prefix) = NonNull::new(raw) else { handle_alloc_error(layout) };
-        // SAFETY: fresh and aligned for a Prefix<H>; large enough, because allocations are multiples of 16, and the
-        // size of the type is the overhead rounded up to 8.
+        let raw = unsafe { alloc::alloc(layout) };
+        // SAFETY: fresh, with this layout.
+        let prefix = unsafe { Self::behind_front(raw, cap) };
+        // SAFETY: aligned for a Prefix<H>; large enough, because allocations are multiples of 16, and the size of the
+        // type is the overhead rounded up to 8.
         unsafe { prefix.write(Prefix { len: 0, cap: cap as u32, head }) };
         Self { prefix }
     }
 
+    /// Room for so many bytes, in an allocation of a size that is used up.
+    fn room_for(capacity: usize) -> usize {
+        if capacity >= LONG {
+            return size_class(FRONT + Self::OVERHEAD + capacity) - Self::OVERHEAD - FRONT;
+        }
+        // The room says whether there is a front.
+        (size_class(Self::OVERHEAD + capacity) - Self::OVERHEAD).min(LONG - 1)
+    }
+
     fn layout(cap: usize) -> Layout {
+        const { assert!(align_of::<Prefix<H>>() == ALIGN) };
         assert!(cap <= u32::MAX as usize, "a thin allocation holds at most 4 GiB");
+        let front = if cap >= LONG { FRONT } else { 0 };
         // SAFETY: alignment is a power of two and the size, below 2^32 + 64, does not overflow isize.
-        unsafe { Layout::from_size_align_unchecked(Self::OVERHEAD + cap, align_of::<Prefix<H>>()) }
+        unsafe { Layout::from_size_align_unchecked(front + Self::OVERHEAD + cap, ALIGN) }
+    }
+
+    /// Where the prefix stands in an allocation with this room, in front of which a long one has one owner.
+    ///
+    /// # Safety
+    /// The allocation, if there is one, has the layout of this room, and nobody else owns it.
+    unsafe fn behind_front(raw: *mut u8, cap: usize) -> NonNull<Prefix<H>> {
+        let layout = Self::layout(cap);
+        let Some(raw) = NonNull::new(raw) else { handle_alloc_error(layout) };
+        if cap < LONG {
+            return raw.cast();
+        }
+        // SAFETY: such a layout has room for a front, and is aligned for it.
+        unsafe {
+            raw.cast::<Front>().write(Front::new(layout.size()));
+            raw.add(FRONT).cast()
+        }
     }
 
     fn data(&self) -> *mut u8 {
@@ -88,7 +125,8 @@ impl<H: Copy> Thin<H> {
 
     /// Replaces the header.
     pub(crate) fn set_head(&mut self, head: H) {
-        // SAFETY: as in `head`, and self is borrowed exclusively.
+        self.own();
+        // SAFETY: as in `head`; self is borrowed exclusively, and the only owner.
         unsafe { (*self.prefix.as_ptr()).head = head };
     }
 
@@ -106,7 +144,22 @@ impl<H: Copy> Thin<H> {
 
     /// Bytes taken from the allocator.
     pub(crate) fn footprint(&self) -> usize {
-        Self::OVERHEAD + self.capacity()
+        Self::layout(self.capacity()).size()
+    }
+
+    /// Whether others own it, too.
+    #[inline]
+    fn is_shared(&self) -> bool {
+        // SAFETY: with so much room there is a front, which lives as long as self.
+        self.capacity() >= LONG && unsafe { !self.look().front().as_ref().has_one_owner() }
+    }
+
+    /// Makes self the only owner, before it is changed.
+    #[inline]
+    fn own(&mut self) {
+        if self.is_shared() {
+            *self = Self::new(self.head(), self.bytes());
+        }
     }
 
     /// The bytes.
@@ -117,7 +170,8 @@ impl<H: Copy> Thin<H> {
 
     /// The bytes, to be changed in place.
     pub(crate) fn bytes_mut(&mut self) -> &mut [u8] {
-        // SAFETY: as in `bytes`, and self is borrowed exclusively.
+        self.own();
+        // SAFETY: as in `bytes`; self is borrowed exclusively, and the only owner.
         unsafe { std::slice::from_raw_parts_mut(self.data(), self.len()) }
     }
 
@@ -163,27 +217,37 @@ impl<H: Copy> Thin<H> {
         let needed = self.len() + more;
         if needed > self.capacity() {
             self.reallocate((needed + spare).max(self.len() + self.len() / 4));
+        } else {
+            self.own();
         }
     }
 
     /// Gives back room that is not used, if that is worth an allocation.
     pub(crate) fn shrink(&mut self) {
-        if size_class(Self::OVERHEAD + self.len()) < Self::OVERHEAD + self.capacity() {
+        if Self::room_for(self.len()) < self.capacity() && !self.is_shared() {
             self.reallocate(self.len());
         }
     }
 
+    /// Changes the room; self is the only owner then.
     #[cold]
     fn reallocate(&mut self, capacity: usize) {
-        let old = Self::layout(self.capacity());
-        let cap = size_class(Self::OVERHEAD + capacity) - Self::OVERHEAD;
-        let new = Self::layout(cap);
-        // SAFETY: allocated by this type with layout `old`; the new size is not zero and was checked by `layout`.
-        let raw = unsafe { alloc::realloc(self.prefix.as_ptr().cast(), old, new.size()) }.cast::<Prefix<H>>();
-        let Some(prefix) = NonNull::new(raw) else { handle_alloc_error(new) };
-        self.prefix = prefix;
+        let (old, new) = (self.capacity(), Self::room_for(capacity));
+        if self.is_shared() || (old >= LONG) != (new >= LONG) {
+            let mut other = Self::with_capacity(self.head(), capacity);
+            other.extend(self.bytes());
+            *self = other;
+            return;
+        }
+        let base = if old >= LONG { self.look().front().cast() } else { self.prefix.cast::<u8>() };
+        // SAFETY: the allocation begins there, has the old layout, and self is the only owner; the new size is not zero
+        // and was checked by `layout`, and whether there is a front stays as it is.
+        self.prefix = unsafe {
+            let raw = alloc::realloc(base.as_ptr(), Self::layout(old), Self::layout(new).size());
+            Self::behind_front(raw, new)
+        };
         // SAFETY: realloc kept the prefix and the bytes.
-        unsafe { (*self.prefix.as_ptr()).cap = cap as u32 };
+        unsafe { (*self.prefix.as_ptr()).cap = new as u32 };
     }
 
     /// Replaces the `removed` bytes from `at` on by the `inserted` pieces.
@@ -191,6 +255,15 @@ impl<H: Copy> Thin<H> {
         let len = self.len();
         let added: usize = inserted.iter().map(|piece| piece.len()).sum();
         assert!(at + removed <= len, "splice inside the bytes");
+        if self.is_shared() {
+            // What is removed is not copied before.
+            let mut other = Self::with_capacity(self.head(), len - removed + added);
+            other.extend(&self.bytes()[..at]);
+            other.append(inserted);
+            other.extend(&self.bytes()[at + removed..]);
+            *self = other;
+            return;
+        }
         self.reserve(added.saturating_sub(removed));
         let tail = len - at - removed;
         // SAFETY: both the old and the new end lie within the capacity; the pieces belong to other allocations,
@@ -209,13 +282,20 @@ impl<H: Copy> Thin<H> {
     /// Cuts or zero-fills the bytes to `len`.
     pub(crate) fn resize(&mut self, len: usize) {
         let old = self.len();
-        if len > old {
-            self.reserve(len - old);
-            // SAFETY: reserve made room up to `len`.
-            unsafe { std::ptr::write_bytes(self.data().add(old), 0, len - old) };
+        if len <= old {
+            return self.splice(len, old - len, &[]);
         }
-        // SAFETY: the first `len` bytes are initialized now.
-        unsafe { (*self.prefix.as_ptr()).len = len as u32 };
+        self.reserve(len - old);
+        // SAFETY: reserve made room up to `len`, and self the only owner; all of it is initialized then.
+        unsafe {
+            std::ptr::write_bytes(self.data().add(old), 0, len - old);
+            (*self.prefix.as_ptr()).len = len as u32;
+        }
+    }
+
+    /// A view.
+    pub(crate) fn look(&self) -> ThinRef<'_, H> {
+        ThinRef { prefix: self.prefix, borrowed: PhantomData }
     }
 
     /// A view that may outlive the borrow of this handle.
@@ -242,15 +322,20 @@ impl<H: Copy> Thin<H> {
 
 impl<H: Copy> Drop for Thin<H> {
     fn drop(&mut self) {
-        let layout = Self::layout(self.capacity());
-        // SAFETY: allocated by this type with this layout, and owned.
-        unsafe { alloc::dealloc(self.prefix.as_ptr().cast(), layout) };
+        let cap = self.capacity();
+        if cap >= LONG {
+            // SAFETY: self is an owner, and goes; the size is that of the layout.
+            unsafe { long::release(self.look().front()) };
+        } else {
+            // SAFETY: allocated by this type with this layout, and owned.
+            unsafe { alloc::dealloc(self.prefix.as_ptr().cast(), Self::layout(cap)) };
+        }
     }
 }
 
 impl<H: Copy> Clone for Thin<H> {
     fn clone(&self) -> Self {
-        Self::new(self.head(), self.bytes())
+        self.look().to_owned()
     }
 }
 
@@ -271,8 +356,40 @@ impl<'a, H: Copy> ThinRef<'a, H> {
 
     /// Bytes taken from the allocator.
     pub(crate) fn footprint(self) -> usize {
+        Thin::<H>::layout(self.capacity()).size()
+    }
+
+    fn capacity(self) -> usize {
         // SAFETY: as in `head`.
-        Thin::<H>::OVERHEAD + unsafe { (*self.prefix.as_ptr()).cap as usize }
+        unsafe { (*self.prefix.as_ptr()).cap as usize }
+    }
+
+    /// The front of a long allocation.
+    fn front(self) -> NonNull<Front> {
+        assert!(self.capacity() >= LONG, "only long allocations have a front");
+        // SAFETY: it stands in front of the prefix, in the same allocation.
+        unsafe { self.prefix.cast::<u8>().sub(FRONT).cast() }
+    }
+
+    /// The same header and bytes under another owner. Those of a long allocation are not copied.
+    pub(crate) fn to_owned(self) -> Thin<H> {
+        if self.capacity() < LONG {
+            return Thin::new(self.head(), self.bytes());
+        }
+        // SAFETY: the allocation lives, and so does its front.
+        unsafe { self.front().as_ref() }.adopt();
+        Thin { prefix: self.prefix }
+    }
+
+    /// Some of the bytes, to be held where they are; nothing if they are few, so that a copy is as good.
+    pub(crate) fn long(self, part: &'a [u8]) -> Option<Long<'a>> {
+        if part.len() < LONG {
+            return None;
+        }
+        let (all, part_at) = (self.bytes().as_ptr_range(), part.as_ptr_range());
+        assert!(all.start <= part_at.start && part_at.end <= all.end, "a part of this allocation");
+        // SAFETY: the part lies in it, and it has room for so many bytes.
+        Some(unsafe { Long::new(self.front(), part) })
     }
 
     /// The bytes.
@@ -331,6 +448,68 @@ mod tests {
         unsafe {
             assert_eq!(ThinRef::<()>::from_raw(raw).bytes(), b"abc");
             drop(Thin::<()>::from_raw(raw));
+        }
+    }
+
+    #[test]
+    fn a_long_one_has_several_owners_until_it_changes() {
+        let text = [b"01234", &vec![b'x'; LONG][..], b"56"].concat();
+        let original = Thin::new(7_u32, &text);
+        assert_eq!(original.look().long(&original.bytes()[..9]).map(|part| part.bytes().len()), None);
+        let part = original.look().long(&original.bytes()[3..LONG + 3]).unwrap();
+        let (mut held, mut clone) = (part.hold(), original.clone());
+        assert_eq!(clone.bytes().as_ptr(), original.bytes().as_ptr());
+        let changes: [fn(&mut Thin<u32>); 6] = [
+            |thin| thin.set_head(8),
+            |thin| thin.bytes_mut()[0] = 9,
+            |thin| thin.extend(b"more"),
+            |thin| thin.splice(1, LONG, &[b"less"]),
+            |thin| thin.resize(5),
+            |thin| thin.reserve(2 * LONG),
+        ];
+        for change in changes {
+            let (mut shared, mut alone) = (original.clone(), Thin::new(7, &text));
+            change(&mut shared);
+            change(&mut alone);
+            assert_eq!((shared.head(), shared.bytes()), (alone.head(), alone.bytes()));
+            assert_ne!(shared.bytes().as_ptr(), original.bytes().as_ptr());
+            assert_eq!((original.head(), original.bytes()), (7, &text[..]));
+        }
+        clone.shrink();
+        drop(original);
+        held.advance(1);
+        assert_eq!((&*held, held.lend().bytes()), (&text[4..LONG + 3], &text[4..LONG + 3]));
+        let again = held.lend().hold();
+        drop((held, clone));
+        assert_eq!(&*again, &text[4..LONG + 3]);
+    }
+
+    #[test]
+    fn an_only_owner_changes_a_long_one_in_place() {
+        let mut thin = Thin::new((), &vec![1; 3 * LONG]);
+        drop(thin.clone());
+        let place = thin.bytes().as_ptr();
+        thin.bytes_mut()[0] = 2;
+        thin.splice(1, 1, &[b"3"]);
+        assert_eq!((thin.bytes().as_ptr(), &thin.bytes()[..3]), (place, &[2, b'3', 1][..]));
+        thin.extend(&vec![4; LONG]);
+        thin.resize(2 * LONG);
+        thin.shrink();
+        assert_eq!((thin.len(), thin.bytes()[2 * LONG - 1]), (2 * LONG, 1));
+        // It becomes a short one, and a long one again.
+        thin.resize(100);
+        thin.shrink();
+        assert!(thin.footprint() < 200 && thin.look().to_owned().bytes() == thin.bytes());
+        thin.resize(LONG);
+        assert_eq!((&thin.bytes()[..3], thin.bytes()[LONG - 1]), (&[2, b'3', 1][..], 0));
+    }
+
+    #[test]
+    fn room_says_whether_there_is_a_front() {
+        for capacity in [LONG - 20, LONG - 9, LONG - 1, LONG, LONG + 1, LONG + 100] {
+            let thin = Thin::with_capacity((), capacity);
+            assert!(thin.capacity() >= capacity);
+            assert_eq!(thin.capacity() >= LONG, capacity >= LONG);
         }
     }
 

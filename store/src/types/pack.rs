@@ -317,6 +317,11 @@ impl Pack {
         self.data.footprint()
     }
 
+    /// A text that is one of its elements.
+    pub(crate) fn text<'a>(&'a self, element: &'a [u8]) -> Text<'a> {
+        Text::within(self.data.look(), element)
+    }
+
     /// The encoded bytes from `at` on.
     pub(crate) fn from(&self, at: usize) -> &[u8] {
         &self.data.bytes()[at..]

@@ -32,6 +32,12 @@ pub(crate) struct Member(Thin<()>);
 #[derive(Clone, Copy)]
 pub(crate) struct MemberRef<'a>(ThinRef<'a, ()>);
 
+impl<'a> MemberRef<'a> {
+    fn text(self) -> Text<'a> {
+        Text::within(self.0, self.0.bytes())
+    }
+}
+
 impl<'a> Keyed<'a> for MemberRef<'a> {
     fn key(self) -> &'a [u8] {
         self.0.bytes()
@@ -149,7 +155,7 @@ impl Set {
         match self {
             Self::Integers(integers) => Box::new(integers.iter().map(Text::integer)),
             Self::Packed(pack) => Box::new(pack.iter().map(Element::text)),
-            Self::Table(table) => Box::new(table.iter().map(|member| Text::Bytes(member.key()))),
+            Self::Table(table) => Box::new(table.iter().map(MemberRef::text)),
         }
     }
 
@@ -157,9 +163,7 @@ impl Set {
     /// visited at once.
     pub(crate) fn walk<'a>(&'a self, position: u64, mut visit: impl FnMut(Text<'a>)) -> Option<u64> {
         match self {
-            Self::Table(table) => {
-                table.walk(position, |member: MemberRef<'a>| visit(Text::Bytes(member.key())))
-            }
+            Self::Table(table) => table.walk(position, |member: MemberRef<'a>| visit(member.text())),
             _ => {
                 self.iter().for_each(visit);
                 None
@@ -170,15 +174,15 @@ impl Set {
     /// Keeps the members of a table as they are from a position of a walk on; see [`Table::keep_from`].
     pub(crate) fn keep_from(&mut self, position: u64, waiting: &Waiting) {
         if let Self::Table(table) = self {
-            let copy = |member: MemberRef<'_>| Member(Thin::new((), member.key()));
+            let copy = |member: MemberRef<'_>| Member(member.0.to_owned());
             table.keep_from(position, copy, |member| member.footprint(), waiting);
         }
     }
 
     /// Visits some of the members that are kept; says whether any may be left.
-    pub(crate) fn walk_kept(&mut self, count: usize, mut visit: impl FnMut(&[u8])) -> bool {
+    pub(crate) fn walk_kept(&mut self, count: usize, mut visit: impl FnMut(Text<'_>)) -> bool {
         match self {
-            Self::Table(table) => table.walk_kept(count, |member| visit(member.key())),
+            Self::Table(table) => table.walk_kept(count, |member| visit(member.text())),
             Self::Integers(_) | Self::Packed(_) => false,
         }
     }
@@ -199,7 +203,7 @@ impl Set {
                 let [member] = pack.read_at(pack.offset_of(rng.usize(..pack.len())));
                 Some(member.text())
             }
-            Self::Table(table) => table.sample(rng).map(|member| Text::Bytes(member.key())),
+            Self::Table(table) => table.sample(rng).map(MemberRef::text),
         }
     }
 

@@ -3,6 +3,7 @@
 use std::ops::Deref;
 
 use crate::number::{Digits, parse_i64};
+use crate::thin::{Held, Long, ThinRef};
 
 /// Bytes borrowed from where they are, or digits made on the way out.
 pub enum Text<'a> {
@@ -10,9 +11,39 @@ pub enum Text<'a> {
     Bytes(&'a [u8]),
     /// Digits of an integer.
     Digits(Digits),
+    /// So many bytes in place that who keeps them had better not copy them.
+    Long(Long<'a>),
+}
+
+/// A text that is kept.
+pub(crate) enum KeptText {
+    /// A copy.
+    Bytes(Box<[u8]>),
+    /// Many bytes, held where they are.
+    Long(Held),
 }
 
 impl<'a> Text<'a> {
+    /// Bytes that are a part of an allocation.
+    #[inline]
+    pub(crate) fn within<H: Copy>(thin: ThinRef<'a, H>, bytes: &'a [u8]) -> Self {
+        thin.long(bytes).map_or(Self::Bytes(bytes), Self::Long)
+    }
+
+    /// The same text, whose bytes, if it has any in place, are a part of an allocation.
+    #[inline]
+    pub(crate) fn of<H: Copy>(self, thin: ThinRef<'a, H>) -> Self {
+        if let Self::Bytes(bytes) = self { Self::within(thin, bytes) } else { self }
+    }
+
+    /// The same text, for as long as it is wanted.
+    pub(crate) fn keep(&self) -> KeptText {
+        match self {
+            Self::Long(long) => KeptText::Long(long.hold()),
+            Self::Bytes(_) | Self::Digits(_) => KeptText::Bytes((**self).into()),
+        }
+    }
+
     /// The text of an integer.
     pub fn integer(value: i64) -> Self {
         Self::Digits(Digits::of(value))
@@ -23,6 +54,7 @@ impl<'a> Text<'a> {
         match self {
             Self::Bytes(bytes) => Scalar::Bytes(bytes),
             Self::Digits(digits) => Scalar::Integer(digits.value()),
+            Self::Long(long) => Scalar::Bytes(long.bytes()),
         }
     }
 
@@ -66,6 +98,28 @@ impl Deref for Text<'_> {
         match self {
             Self::Bytes(bytes) => bytes,
             Self::Digits(digits) => digits.as_bytes(),
+            Self::Long(long) => long.bytes(),
+        }
+    }
+}
+
+impl KeptText {
+    /// The text.
+    pub(crate) fn text(&self) -> Text<'_> {
+        match self {
+            Self::Bytes(bytes) => Text::Bytes(bytes),
+            Self::Long(held) => Text::Long(held.lend()),
+        }
+    }
+}
+
+impl Deref for KeptText {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::Bytes(bytes) => bytes,
+            Self::Long(held) => held,
         }
     }
 }

@@ -7,7 +7,7 @@ use pbj_store::rdb::WalkId;
 use super::World;
 
 /// Bytes of a piece, at most: it ends with the part that takes it over 64 KB, and a part is 64 KB of a text at most.
-const PIECE_MAX: usize = 200_000;
+pub(crate) const PIECE_MAX: usize = 200_000;
 /// Bytes that one change of such a value may leave waiting: two pages of a text, or what it takes out.
 const CHANGE_MAX: usize = 140_000;
 
@@ -303,7 +303,7 @@ impl World {
     }
 
     /// Writes everything, while somebody acts before each step. Says how many steps that took.
-    fn write_in_steps(&mut self, id: WalkId, mut act: impl FnMut(&mut Self)) -> (Vec<u8>, usize) {
+    pub(crate) fn write_in_steps(&mut self, id: WalkId, mut act: impl FnMut(&mut Self)) -> (Vec<u8>, usize) {
         let (mut snapshot, mut pieces, mut is_last) = (Vec::new(), 0, false);
         while !is_last {
             act(self);

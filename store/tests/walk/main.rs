@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test ends when something is missing")]
 
 mod huge;
+mod long;
 
 use fastrand::Rng;
 use pbj_store::DatasetDigest;

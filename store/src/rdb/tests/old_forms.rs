@@ -8,18 +8,19 @@ use super::plain::{Bytes, Plain, text, value};
 use super::*;
 use crate::number::{format_score, parse_i64};
 use crate::rdb::listpack::Builder;
-use crate::rdb::types;
+use crate::rdb::{Rope, types};
+use crate::types::text::Text;
 
 fn string(text: &[u8]) -> Bytes {
     let mut output = Output::default();
     output.string(text);
-    output.take()
+    output.take().into_bytes()
 }
 
 fn length(count: usize) -> Bytes {
     let mut output = Output::default();
     output.length(count as u64);
-    output.take()
+    output.take().into_bytes()
 }
 
 /// A content of a ziplist.
@@ -76,11 +77,11 @@ fn zipmap(pairs: &[(Bytes, Bytes)], unused: u8) -> Bytes {
 }
 
 fn listpack(texts: &[Bytes]) -> Bytes {
-    let mut bytes = Vec::new();
-    let mut builder = Builder::new(&mut bytes);
-    texts.iter().for_each(|text| builder.text(text));
+    let mut rope = Rope::default();
+    let mut builder = Builder::new(&mut rope);
+    texts.iter().for_each(|text| builder.text(&Text::Bytes(text)));
     builder.finish();
-    bytes
+    rope.into_bytes()
 }
 
 fn blob(kind: u8, blob: &[u8]) -> Bytes {

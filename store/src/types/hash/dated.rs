@@ -88,7 +88,7 @@ fn earliest(threes: &Pack) -> MaybeDate {
 }
 
 fn look(field: FieldRef<'_>) -> DatedPair<'_> {
-    (Text::Bytes(field.key()), Text::Bytes(field.value()), field.date())
+    (field.name(), field.text(), field.date())
 }
 
 impl Dated {
@@ -130,7 +130,7 @@ impl Dated {
             Form::Table(indexed) => {
                 let table = &indexed.table;
                 let found: FieldRef<'_> = table.find(table.hash(field), field)?;
-                Some((Text::Bytes(found.value()), found.date()))
+                Some((found.text(), found.date()))
             }
         }
     }
@@ -319,7 +319,7 @@ impl Dated {
             Form::Packed { .. } => None,
             Form::Table(indexed) => {
                 let field: FieldRef<'_> = indexed.table.sample(rng)?;
-                Some((Text::Bytes(field.key()), Text::Bytes(field.value())))
+                Some((field.name(), field.text()))
             }
         }
     }

@@ -8,6 +8,7 @@
 
 use crate::table::{Keyed, thin_item};
 use crate::thin::{Thin, ThinRef};
+use crate::types::text::Text;
 
 /// How the bytes of a field are divided. Packed: the bytes begin right behind it.
 #[derive(Clone, Copy)]
@@ -47,7 +48,7 @@ impl Field {
 
     /// A field that is the same.
     pub(super) fn copy(field: FieldRef<'_>) -> Self {
-        Self::new(field.key(), field.value(), field.date())
+        Self(field.0.to_owned())
     }
 
     /// Replaces the value; the date stays.
@@ -74,6 +75,16 @@ impl Field {
 }
 
 impl<'a> FieldRef<'a> {
+    /// The name, as text.
+    pub(super) fn name(self) -> Text<'a> {
+        Text::within(self.0, self.key())
+    }
+
+    /// The value, as text.
+    pub(super) fn text(self) -> Text<'a> {
+        Text::within(self.0, self.value())
+    }
+
     pub(super) fn value(self) -> &'a [u8] {
         let (head, bytes) = (self.0.head(), self.0.bytes());
         &bytes[head.name_len as usize..bytes.len() - head.tail()]

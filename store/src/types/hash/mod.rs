@@ -14,7 +14,7 @@ pub(crate) use field::{Field, FieldRef};
 pub(crate) use live::LiveHash;
 
 use crate::hash::HashKey;
-use crate::table::{Keyed, Table};
+use crate::table::Table;
 use crate::types::Thresholds;
 use crate::types::pack::{
     ELEMENTS_MAX, Element, Elements, Encoded, NamedScalar, PAIRS_MAX, Pack, is_plain_name,
@@ -36,7 +36,7 @@ pub(crate) enum Hash {
 pub(crate) type TextPair<'a> = (Text<'a>, Text<'a>);
 
 fn look(field: FieldRef<'_>) -> TextPair<'_> {
-    (Text::Bytes(field.key()), Text::Bytes(field.value()))
+    (field.name(), field.text())
 }
 
 /// A table of fields without dates.
@@ -102,9 +102,7 @@ impl Hash {
                 let [_, value] = pack.read_at(at);
                 Some(value.text())
             }
-            Self::Table(table) => {
-                table.find(table.hash(field), field).map(|found| Text::Bytes(found.value()))
-            }
+            Self::Table(table) => table.find(table.hash(field), field).map(FieldRef::text),
             Self::Dated(dated) => dated.find(field).map(|(value, _)| value),
         }
     }
@@ -299,7 +297,7 @@ impl Hash {
                 None
             }
             Self::Table(table) => table.walk(position, |item: FieldRef<'a>| {
-                visit((Text::Bytes(item.key()), Text::Bytes(item.value()), None));
+                visit((item.name(), item.text(), None));
             }),
             Self::Dated(dated) => dated.walk(position, visit),
         }
@@ -330,14 +328,10 @@ impl Hash {
     }
 
     /// Visits some of the fields that are kept; says whether any may be left.
-    pub(crate) fn walk_kept(
-        &mut self,
-        count: usize,
-        mut visit: impl FnMut(&[u8], &[u8], Option<u64>),
-    ) -> bool {
+    pub(crate) fn walk_kept(&mut self, count: usize, mut visit: impl FnMut(DatedPair<'_>)) -> bool {
         let table = self.table_mut();
         table.is_some_and(|table| {
-            table.walk_kept(count, |field| visit(field.key(), field.value(), field.date()))
+            table.walk_kept(count, |field| visit((field.name(), field.text(), field.date())))
         })
     }
 

@@ -80,7 +80,7 @@ impl Node {
     }
 
     fn get(&self, index: usize) -> Text<'_> {
-        read(&self.data()[self.offset_of(index)..]).0.text()
+        read(&self.data()[self.offset_of(index)..]).0.text().of(self.0.look())
     }
 
     fn iter(&self) -> impl Iterator<Item = Text<'_>> {
@@ -91,7 +91,7 @@ impl Node {
             }
             let (element, len) = read(rest);
             rest = &rest[len..];
-            Some(element.text())
+            Some(element.text().of(self.0.look()))
         })
     }
 
@@ -380,18 +380,18 @@ impl List {
     }
 
     /// Visits the next ones of the elements that are kept, about so many; says whether any may be left.
-    pub(crate) fn walk_kept(&mut self, count: usize, mut visit: impl FnMut(&[u8])) -> bool {
+    pub(crate) fn walk_kept(&mut self, count: usize, mut visit: impl FnMut(Text<'_>)) -> bool {
         let Some(mut kept) = self.kept.take() else { return false };
         let mut left = count;
         while left > 0 {
             match kept.next(left) {
                 Some(Next::Taken(element)) => {
-                    visit(&element);
+                    visit(element.text());
                     left -= 1;
                 }
                 Some(Next::There(from, count)) => {
                     // What changed in front of it takes it back to the beginning.
-                    self.walk(&mut kept.place, from, count, |element| visit(&element));
+                    self.walk(&mut kept.place, from, count, &mut visit);
                     left -= count;
                 }
                 None => return false,

@@ -8,7 +8,7 @@
 use std::collections::VecDeque;
 
 use super::Place;
-use crate::types::text::Text;
+use crate::types::text::{KeptText, Text};
 use crate::waiting::Waiting;
 
 /// The pieces of a list.
@@ -25,13 +25,13 @@ enum Piece {
     /// So many elements of the list are of the instant.
     There(usize),
     /// Elements of the instant that have left the list.
-    Taken(VecDeque<Box<[u8]>>),
+    Taken(VecDeque<KeptText>),
 }
 
 /// What is read next.
 pub(super) enum Next {
     /// An element that has left the list.
-    Taken(Box<[u8]>),
+    Taken(KeptText),
     /// Elements of the list: the first one, and how many there are at most.
     There(usize, usize),
 }
@@ -57,7 +57,7 @@ impl Piece {
 }
 
 /// One behind the other; the shorter one is moved, so that many small steps stay cheap.
-fn joined(mut a: VecDeque<Box<[u8]>>, mut b: VecDeque<Box<[u8]>>) -> VecDeque<Box<[u8]>> {
+fn joined(mut a: VecDeque<KeptText>, mut b: VecDeque<KeptText>) -> VecDeque<KeptText> {
     if a.len() < b.len() {
         a.into_iter().rev().for_each(|element| b.push_front(element));
         b
@@ -141,8 +141,8 @@ impl Pieces {
             let more: VecDeque<_> = match piece {
                 Piece::Taken(more) => more,
                 Piece::There(count) => {
-                    let more = elements.by_ref().take(count).map(|element| Box::from(&*element));
-                    more.inspect(|element| self.waiting.add(<[u8]>::len(element))).collect()
+                    let more = elements.by_ref().take(count).map(|element| element.keep());
+                    more.inspect(|element| self.waiting.add(element.len())).collect()
                 }
                 Piece::Other(count) => {
                     elements.by_ref().take(count).for_each(drop);

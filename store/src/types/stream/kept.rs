@@ -49,7 +49,7 @@ impl Stream {
         }
     }
 
-    /// A copy that shares nothing with it.
+    /// A copy. Neither changes with the other.
     pub(crate) fn duplicate(&self) -> Self {
         Self { nodes: self.nodes.clone(), ..self.without_nodes() }
     }

@@ -16,7 +16,7 @@
 use super::id::StreamId;
 use super::weight;
 use crate::thin::Thin;
-use crate::types::pack::{Encoded, read, skip};
+use crate::types::pack::{Element, Encoded, read, skip};
 use crate::types::text::Text;
 
 const SAME_NAMES: u8 = 1;
@@ -52,6 +52,8 @@ pub(crate) struct Entry<'a> {
     /// Values, or names and values in turn.
     body: &'a [u8],
     fields: usize,
+    /// Where all that stands.
+    node: &'a Node,
 }
 
 /// A place in a node.
@@ -102,14 +104,14 @@ impl<'a> Entry<'a> {
 
     /// Names and values.
     pub(crate) fn pairs(self) -> impl Iterator<Item = (Text<'a>, Text<'a>)> {
-        let Self { mut names, mut body, fields, .. } = self;
+        let Self { mut names, mut body, fields, node, .. } = self;
         (0..fields).map(move |_| {
             let from = names.as_mut().unwrap_or(&mut body);
             let (name, len) = read(from);
             *from = &from[len..];
             let (value, len) = read(body);
             body = &body[len..];
-            (name.text(), value.text())
+            (node.text(name), node.text(value))
         })
     }
 
@@ -140,11 +142,12 @@ impl<'a> NodeRef<'a> {
 
     /// The names in front.
     pub(crate) fn names(self) -> impl Iterator<Item = Text<'a>> {
-        let mut names = &self.node.0.bytes()[..self.node.0.head().names_end as usize];
+        let node = self.node;
+        let mut names = &node.0.bytes()[..node.0.head().names_end as usize];
         std::iter::from_fn(move || {
             let (name, len) = (!names.is_empty()).then(|| read(names))?;
             names = &names[len..];
-            Some(name.text())
+            Some(node.text(name))
         })
     }
 
@@ -299,7 +302,12 @@ impl Node {
     pub(super) fn entry(&self, slot: Slot) -> Entry<'_> {
         let data = self.0.bytes();
         let names = slot.same_names.then(|| &data[..self.0.head().names_end as usize]);
-        Entry { id: slot.id, names, body: &data[slot.body_at..slot.end], fields: slot.fields }
+        Entry { id: slot.id, names, body: &data[slot.body_at..slot.end], fields: slot.fields, node: self }
+    }
+
+    /// The text of one of its elements.
+    fn text<'a>(&'a self, element: Element<'a>) -> Text<'a> {
+        element.text().of(self.0.look())
     }
 
     /// All entries that are not deleted.
@@ -315,8 +323,9 @@ impl Node {
 
     /// Deletes the entry at a place that is not deleted; places behind it move.
     pub(super) fn delete(&mut self, slot: Slot) {
-        self.0.bytes_mut()[slot.at] |= DELETED;
+        // First, so that of a long entry which others own, too, only the rest is copied.
         self.0.splice(slot.body_at.min(slot.end), slot.end - slot.body_at, &[]);
+        self.0.bytes_mut()[slot.at] |= DELETED;
         if !slot.same_names {
             // The number of fields stood between the ID and the body.
             let mut id_end = slot.at + 1;

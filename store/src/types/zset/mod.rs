@@ -21,7 +21,8 @@ pub(crate) enum Zset {
 }
 
 /// Law: every member of `order` points at an allocation that `members` owns. An item leaves `order` before its
-/// allocation is dropped, and an allocation never moves: the table moves only pointers, and bytes never change.
+/// allocation is dropped or its score changes, and otherwise an allocation never moves: the table moves only pointers,
+/// and bytes never change.
 pub(crate) struct Large {
     members: Table<Member>,
     order: Tree,
@@ -33,6 +34,12 @@ pub(crate) struct Member(Thin<f64>);
 /// A look at a member.
 #[derive(Clone, Copy)]
 pub(crate) struct MemberRef<'a>(ThinRef<'a, f64>);
+
+impl<'a> MemberRef<'a> {
+    fn scored(self) -> Scored<'a> {
+        (Text::within(self.0, self.0.bytes()), self.0.head())
+    }
+}
 
 impl<'a> Keyed<'a> for MemberRef<'a> {
     fn key(self) -> &'a [u8] {
@@ -117,12 +124,13 @@ impl Large {
     fn rescore(&mut self, old: f64, new: f64, bytes: &[u8]) {
         let hash = self.members.hash(bytes);
         let Some(mut found) = self.members.find_mut(hash, bytes) else { return };
+        self.order.remove(old, bytes);
         let shared = found.update(|member| {
+            // If a walk has the old score, this is another allocation from now on.
             member.0.set_head(new);
             // SAFETY: as in `insert`.
             unsafe { member.0.share() }
         });
-        self.order.remove(old, bytes);
         self.order.insert(Ranked { score: new, member: shared });
     }
 
@@ -313,7 +321,8 @@ impl Zset {
                 None
             }
             Self::Large(large) => large.members.walk(position, |member: MemberRef<'a>| {
-                visit(Text::Bytes(member.key()), member.0.head());
+                let (text, score) = member.scored();
+                visit(text, score);
             }),
         }
     }
@@ -321,17 +330,18 @@ impl Zset {
     /// Keeps all members of a large set as they are; see [`Table::keep_from`].
     pub(crate) fn keep(&mut self, waiting: &Waiting) {
         if let Self::Large(large) = self {
-            let copy = |member: MemberRef<'_>| Member(Thin::new(member.0.head(), member.key()));
+            let copy = |member: MemberRef<'_>| Member(member.0.to_owned());
             large.members.keep_from(0, copy, |member| member.footprint(), waiting);
         }
     }
 
     /// Visits some of the members that are kept, in no order; says whether any may be left.
-    pub(crate) fn walk_kept(&mut self, count: usize, mut visit: impl FnMut(&[u8], f64)) -> bool {
+    pub(crate) fn walk_kept(&mut self, count: usize, mut visit: impl FnMut(Text<'_>, f64)) -> bool {
         match self {
-            Self::Large(large) => {
-                large.members.walk_kept(count, |member| visit(member.key(), member.0.head()))
-            }
+            Self::Large(large) => large.members.walk_kept(count, |member| {
+                let (text, score) = member.scored();
+                visit(text, score);
+            }),
             Self::Packed(_) => false,
         }
     }
@@ -361,7 +371,7 @@ impl Zset {
 }
 
 fn scored(item: &Ranked) -> Scored<'_> {
-    (Text::Bytes(item.member.bytes()), item.score)
+    (Text::within(item.member, item.member.bytes()), item.score)
 }
 
 #[cfg(test)]
