@@ -66,7 +66,6 @@ fn hexadecimal(text: &str) -> Option<f64> {
 
 /// Appends `value` as C's `%.17g` prints it.
 pub fn format_g17(value: f64, out: &mut Vec<u8>) {
-    use std::io::Write;
     if value.is_nan() {
         out.extend_from_slice(b"nan");
         return;
@@ -82,6 +81,14 @@ pub fn format_g17(value: f64, out: &mut Vec<u8>) {
         out.extend_from_slice(Digits::of(value as i64).as_bytes());
         return;
     }
+    if !push_short_fraction(value, out) {
+        push_rounded(value, out);
+    }
+}
+
+/// Appends a number that is not zero, by its first seventeen digits.
+fn push_rounded(value: f64, out: &mut Vec<u8>) {
+    use std::io::Write;
     let mut scientific = [0_u8; 32];
     let mut cursor = &mut scientific[..];
     // Seventeen significant digits, correctly rounded: one before the point and sixteen behind it.
@@ -94,6 +101,31 @@ pub fn format_g17(value: f64, out: &mut Vec<u8>) {
         out.push(b'-');
     }
     push_general(&digits, exponent, out);
+}
+
+/// Bits behind the point of a short fraction; it has as many decimal digits there.
+const SHORT_FRACTION: u32 = 10;
+
+/// Appends a moderate number with few bits behind the point, of which all digits are among the first seventeen; says
+/// whether it is one. To round such numbers is what takes the longest, as they end where it begins.
+fn push_short_fraction(value: f64, out: &mut Vec<u8>) -> bool {
+    const UNIT: u64 = 10_u64.pow(SHORT_FRACTION);
+    let scaled = value.abs() * f64::from(1_u32 << SHORT_FRACTION);
+    if scaled != scaled.trunc() || value.abs() >= 1e7 {
+        return false;
+    }
+    // n / 2^10 is n * 5^10 / 10^10.
+    let decimal = scaled as u64 * 5_u64.pow(SHORT_FRACTION);
+    if value < 0.0 {
+        out.push(b'-');
+    }
+    out.extend_from_slice(Digits::of((decimal / UNIT) as i64).as_bytes());
+    // The digits of the fraction, with a one in front that keeps their zeros.
+    let fraction = Digits::of((UNIT + decimal % UNIT) as i64);
+    let digits = &fraction.as_bytes()[1..];
+    let significant = digits.iter().rposition(|&digit| digit != b'0').map_or(0, |last| last + 1);
+    push_fraction(&digits[..significant], out);
+    true
 }
 
 /// The seventeen digits and the decimal exponent of `d.dddddddddddddddde[-]x`.
@@ -168,9 +200,32 @@ mod tests {
             (f64::MAX, "1.7976931348623157e+308"),
             (0.0001, "0.0001"),
             (2.0_f64.powi(64), "1.8446744073709552e+19"),
+            (1.5, "1.5"),
+            (-0.0009765625, "-0.0009765625"),
+            (0.00048828125, "0.00048828125"),
+            (9999999.0009765625, "9999999.0009765625"),
+            (10000000.0009765625, "10000000.000976562"),
+            (-7.0625, "-7.0625"),
         ] {
             assert_eq!(text(value), expected);
         }
+    }
+
+    /// Fractions of few bits, whose digits are known at once, look as if they were rounded.
+    #[test]
+    fn short_fractions_have_the_digits_of_others() {
+        let mut rng = fastrand::Rng::with_seed(1);
+        let mut short = 0;
+        for _ in 0..20_000 {
+            let value = f64::from(rng.i32(1..) >> rng.u32(..31)) / -2.0_f64.powi(rng.i32(0..14));
+            let (mut fraction, mut rounded) = (Vec::new(), Vec::new());
+            if value != 0.0 && push_short_fraction(value, &mut fraction) {
+                push_rounded(value, &mut rounded);
+                assert_eq!(String::from_utf8(fraction), String::from_utf8(rounded));
+                short += 1;
+            }
+        }
+        assert!(short > 5000, "{short} of them");
     }
 
     #[test]

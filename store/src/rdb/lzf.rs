@@ -19,77 +19,81 @@ const EXPANSION_MAX: usize = MATCH_MAX;
 #[derive(Default)]
 pub(crate) struct Compressor {
     /// By three bytes: where they were last, counted from `origin` of that time. Made when first needed.
-    places: Vec<u32>,
+    places: Option<Box<[u32; PLACES]>>,
     /// Places up to this one belong to earlier strings; so the table need not be emptied in between.
     origin: u32,
 }
 
+/// Three bytes as a number.
+fn three_at(input: &[u8], at: usize) -> u32 {
+    let [a, b, c] = [input[at], input[at + 1], input[at + 2]].map(u32::from);
+    a << 16 | b << 8 | c
+}
+
 /// Where three bytes are noted.
-fn place_of(three: &[u8]) -> usize {
-    let value = u32::from(three[0]) << 16 | u32::from(three[1]) << 8 | u32::from(three[2]);
-    ((value >> 8).wrapping_sub(value.wrapping_mul(5))) as usize & (PLACES - 1)
+fn place_of(three: u32) -> usize {
+    (three >> 8).wrapping_sub(three.wrapping_mul(5)) as usize % PLACES
 }
 
 /// How many bytes from `earlier` and `at` on are the same; three are known to be.
 fn match_len(input: &[u8], earlier: usize, at: usize) -> usize {
     let longest = (input.len() - at - 2).min(MATCH_MAX);
-    let same = |len: usize| input[earlier + len] == input[at + len];
     // liblzf looks at sixteen bytes without asking for the bound when there is room for them.
-    let unasked = if longest > 16 { 3..19 } else { 3..3 };
-    let end = unasked.end;
-    match unasked.into_iter().find(|&len| !same(len)) {
-        Some(len) => len,
-        None => (end..longest).find(|&len| !same(len)).unwrap_or(longest.max(end)),
+    let longest = if longest > 16 { longest.max(19) } else { longest.max(3) };
+    let (old, new) = (&input[earlier..earlier + longest], &input[at..at + longest]);
+    let (eights, _) = old.as_chunks::<8>();
+    for (number, (old, new)) in eights.iter().zip(new.as_chunks::<8>().0).enumerate() {
+        let different = u64::from_le_bytes(*old) ^ u64::from_le_bytes(*new);
+        if different != 0 {
+            return 8 * number + different.trailing_zeros() as usize / 8;
+        }
     }
+    let rest = 8 * eights.len();
+    (rest..longest).find(|&len| old[len] != new[len]).unwrap_or(longest)
 }
 
-/// Output with a bound, and the run of literals that goes on.
+/// Output with a bound, and the run of literals in the input that goes on.
 struct Output<'a> {
+    input: &'a [u8],
     bytes: &'a mut Vec<u8>,
     start: usize,
     max: usize,
-    literals: usize,
+    /// Where the run begins.
+    run: usize,
 }
 
 impl Output<'_> {
-    fn len(&self) -> usize {
-        self.bytes.len() - self.start
+    /// How many bytes there are if the run ends in front of `at`; an empty one has a head, too.
+    fn len(&self, at: usize) -> usize {
+        self.bytes.len() - self.start + 1 + at - self.run
     }
 
-    /// Begins a run of literals: its head is written when it ends.
-    fn begin_run(&mut self) {
-        self.literals = 0;
-        self.bytes.push(0);
+    /// Ends the run in front of `at`, where the next one begins.
+    fn end_run(&mut self, at: usize) {
+        if let Some(rest) = (at - self.run).checked_sub(1) {
+            self.bytes.push(rest as u8);
+            self.bytes.extend_from_slice(&self.input[self.run..at]);
+            self.run = at;
+        }
     }
 
-    fn end_run(&mut self) {
-        if self.literals == 0 {
-            self.bytes.pop();
+    /// The byte in front of `at` is a literal.
+    fn literal(&mut self, at: usize) {
+        if at - self.run == LITERALS_MAX {
+            self.end_run(at);
+        }
+    }
+
+    /// From `at` on there are so many bytes again.
+    fn again(&mut self, at: usize, len: usize, back: usize) {
+        self.end_run(at);
+        let (more, far) = (len - 2, (back >> 8) as u8);
+        if more < 7 {
+            self.bytes.extend_from_slice(&[far | (more as u8) << 5, back as u8]);
         } else {
-            let head = self.bytes.len() - self.literals - 1;
-            self.bytes[head] = (self.literals - 1) as u8;
+            self.bytes.extend_from_slice(&[far | 7 << 5, (more - 7) as u8, back as u8]);
         }
-    }
-
-    fn literal(&mut self, byte: u8) {
-        self.bytes.push(byte);
-        self.literals += 1;
-        if self.literals == LITERALS_MAX {
-            self.end_run();
-            self.begin_run();
-        }
-    }
-
-    fn again(&mut self, len: usize, back: usize) {
-        self.end_run();
-        let (len, far) = (len - 2, (back >> 8) as u8);
-        if len < 7 {
-            self.bytes.push(far | (len as u8) << 5);
-        } else {
-            self.bytes.extend_from_slice(&[far | 7 << 5, (len - 7) as u8]);
-        }
-        self.bytes.push(back as u8);
-        self.begin_run();
+        self.run = at + len;
     }
 }
 
@@ -98,71 +102,61 @@ impl Compressor {
     /// says so.
     pub(crate) fn compress(&mut self, input: &[u8], max: usize, output: &mut Vec<u8>) -> bool {
         let start = output.len();
-        if input.len() < 3 || max == 0 || !self.prepare(input.len()) {
+        let Ok(len) = u32::try_from(input.len()) else { return false };
+        if len < 3 || max == 0 {
             return false;
         }
-        let done = self.run(input, Output { bytes: output, start, max, literals: 0 });
-        self.origin += input.len() as u32;
+        let done = self.run(Output { input, bytes: output, start, max, run: 0 }, len);
         if !done {
             output.truncate(start);
         }
         done
     }
 
-    /// Notes a place, and returns the one that was noted for the same three bytes.
-    fn note(&mut self, input: &[u8], at: usize) -> Option<usize> {
-        let noted = &mut self.places[place_of(&input[at..at + 3])];
-        let earlier = noted.checked_sub(self.origin);
-        *noted = self.origin + at as u32;
-        earlier.map(|earlier| earlier as usize)
-    }
-
-    /// Makes room for the places of a string; says whether they can be told.
-    fn prepare(&mut self, len: usize) -> bool {
-        let Ok(len) = u32::try_from(len) else { return false };
-        if self.places.is_empty() || self.origin.checked_add(len).is_none() {
-            self.places.clear();
-            self.places.resize(PLACES, 0);
-            self.origin = 0;
+    fn run(&mut self, mut output: Output<'_>, len: u32) -> bool {
+        if self.origin.checked_add(len).is_none() {
+            *self = Self::default();
         }
-        true
-    }
-
-    fn run(&mut self, input: &[u8], mut output: Output<'_>) -> bool {
-        let last = input.len() - 2;
+        let places = self.places.get_or_insert_with(|| Box::new([0; PLACES]));
+        let origin = self.origin;
+        self.origin += len;
+        let (input, last) = (output.input, output.input.len() - 2);
         let mut at = 0;
-        output.begin_run();
         while at < last {
-            let noted = self.note(input, at);
-            // The first byte of all is never referred to: liblzf cannot tell its place from an empty one.
-            let earlier = noted.filter(|&earlier| {
-                earlier > 0 && at - earlier <= OFFSET_MAX && input[earlier..earlier + 3] == input[at..at + 3]
-            });
-            let Some(earlier) = earlier else {
-                if output.len() >= output.max {
+            let three = three_at(input, at);
+            let here = origin + at as u32;
+            let noted = std::mem::replace(&mut places[place_of(three)], here);
+            // Farther back than the string goes is in an earlier one. And its first byte is never referred to: liblzf
+            // cannot tell its place from an empty one.
+            let distance = (here - noted) as usize;
+            if distance >= at || distance > OFFSET_MAX || three_at(input, at - distance) != three {
+                if output.len(at) >= output.max {
                     return false;
                 }
-                output.literal(input[at]);
                 at += 1;
+                output.literal(at);
                 continue;
-            };
-            if output.len() + 4 - usize::from(output.literals == 0) >= output.max {
+            }
+            if output.len(at) + 4 - usize::from(output.run == at) >= output.max {
                 return false;
             }
-            let len = match_len(input, earlier, at);
-            output.again(len, at - earlier - 1);
+            let len = match_len(input, at - distance, at);
+            output.again(at, len, distance - 1);
             at += len;
             if at >= last {
                 break;
             }
-            self.note(input, at - 2);
-            self.note(input, at - 1);
+            for at in [at - 2, at - 1] {
+                places[place_of(three_at(input, at))] = origin + at as u32;
+            }
         }
-        if output.len() + 3 > output.max {
+        if output.len(at) + 3 > output.max {
             return false;
         }
-        input[at..].iter().for_each(|&byte| output.literal(byte));
-        output.end_run();
+        for at in at + 1..=input.len() {
+            output.literal(at);
+        }
+        output.end_run(input.len());
         true
     }
 }
@@ -255,7 +249,8 @@ mod tests {
         /// Whatever is compressed comes back, also behind other strings, and never exceeds its bound.
         #[test]
         fn what_is_compressed_comes_back(texts in proptest::collection::vec(text(), 1..4), spare in 0..8_usize) {
-            let mut compressor = Compressor { origin: u32::MAX - 5000, places: vec![7; PLACES] };
+            let mut compressor =
+                Compressor { origin: u32::MAX - 5000, places: Some(Box::new([7; PLACES])) };
             for text in texts {
                 let (mut compressed, mut again) = (b"before".to_vec(), Vec::new());
                 let max = text.len().saturating_sub(spare);

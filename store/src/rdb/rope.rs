@@ -27,6 +27,7 @@ pub(crate) struct Rope {
 
 impl Rope {
     /// How many bytes there are.
+    #[inline]
     pub(crate) fn len(&self) -> usize {
         self.here.len() + self.elsewhere_len
     }
@@ -37,6 +38,7 @@ impl Rope {
     }
 
     /// Appends bytes.
+    #[inline]
     pub(crate) fn extend(&mut self, bytes: &[u8]) {
         if bytes.len() > HUGE_TEXT {
             self.here.reserve(bytes.len() + SLACK);
@@ -45,6 +47,7 @@ impl Rope {
     }
 
     /// Appends a text.
+    #[inline]
     pub(crate) fn text(&mut self, text: &Text<'_>) {
         match text {
             Text::Long(long) => {
@@ -70,11 +73,13 @@ impl Rope {
     }
 
     /// A place in front of what is appended next.
+    #[inline]
     pub(super) fn mark(&self) -> Mark {
         Mark { at: self.here.len(), len: self.len() }
     }
 
     /// How many bytes stand behind a place.
+    #[inline]
     pub(super) fn len_since(&self, mark: Mark) -> usize {
         self.len() - mark.len
     }
