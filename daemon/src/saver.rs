@@ -17,7 +17,7 @@ use parking_lot::{Condvar, Mutex};
 use pbj_store::durable::{BaseForm, Log, LogFiles, LogNames, LogState, Rewrite, SnapshotOutput};
 use pbj_store::engine::Engine;
 use pbj_store::limits::WALK_VISITS_PER_PIECE;
-use pbj_store::rdb::{SnapshotHead, WalkId};
+use pbj_store::rdb::{SnapshotHead, WalkId, WalkPiece};
 
 use crate::allocator;
 use crate::disk::RealDisk;
@@ -212,7 +212,7 @@ impl Worker {
                 return Err(error);
             }
         };
-        match self.write(walk, |piece| output.append(&mut disk, piece)) {
+        match self.write(walk, |piece| output.append(&mut disk, &piece.bytes)) {
             Ok(true) => {
                 output.finish(&mut disk)?;
                 tracing::info!("DB saved on disk");
@@ -357,7 +357,7 @@ impl Worker {
     }
 
     /// Writes a walk, piece by piece; says whether it came to its end.
-    fn write(&self, walk: WalkId, mut sink: impl FnMut(&[u8]) -> io::Result<()>) -> io::Result<bool> {
+    fn write(&self, walk: WalkId, mut sink: impl FnMut(&WalkPiece) -> io::Result<()>) -> io::Result<bool> {
         loop {
             let (piece, delay_us) = {
                 let mut core = self.shared.lock();
@@ -366,7 +366,7 @@ impl Worker {
                 (core.engine.walk_on(walk, visits), delay_us)
             };
             let Some(piece) = piece else { return Ok(false) };
-            if let Err(error) = sink(&piece.bytes) {
+            if let Err(error) = sink(&piece) {
                 self.shared.lock().engine.end_walk(walk);
                 return Err(error);
             }

@@ -3,7 +3,7 @@
 //! Law: an actor knows what it was told in replies that reached it, and nothing else.
 
 use fastrand::Rng;
-use pbj_store::limits::HUGE_ELEMENTS;
+use pbj_store::limits::{HUGE_ELEMENTS, HUGE_TEXT};
 use pbj_store::resp::value::Value;
 
 /// A request: its words. `EXEC a b | c d` stands for a whole transaction.
@@ -333,7 +333,25 @@ fn keys(rng: &mut Rng, prefix: &str, sight: &Sight) -> Words {
 /// A value comes, changes, goes or moves that a snapshot writes in steps. Streams would take a command for each entry,
 /// each of which the effects of all are checked after.
 fn huge(rng: &mut Rng, prefix: &str) -> String {
-    if rng.u8(..4) == 0 { huge_list(rng, prefix) } else { huge_value(rng, prefix) }
+    match rng.u8(..16) {
+        0 => long_element(rng, prefix),
+        1..=4 => huge_list(rng, prefix),
+        _ => huge_value(rng, prefix),
+    }
+}
+
+/// An element comes or goes that a snapshot writes in steps, or its score changes.
+fn long_element(rng: &mut Rng, prefix: &str) -> String {
+    let element = "x".repeat(HUGE_TEXT + 1);
+    match rng.u8(..8) {
+        0 => format!("HSET {prefix}:h long {element}"),
+        1 => format!("HDEL {prefix}:h long"),
+        2 => format!("RPUSH {prefix}:l a {element} b"),
+        3 => format!("SADD {prefix}:s {element}"),
+        4 => format!("SREM {prefix}:s {element}"),
+        5 => format!("ZREM {prefix}:z {element}"),
+        _ => format!("ZADD {prefix}:z {} {element}", rng.u8(..)),
+    }
 }
 
 fn huge_list(rng: &mut Rng, prefix: &str) -> String {

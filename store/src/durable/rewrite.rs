@@ -20,6 +20,7 @@ use super::manifest::{FileKind, Manifest, ManifestFile};
 use super::seal::Unsealed;
 use super::snapshot::SnapshotOutput;
 use crate::config::Config;
+use crate::rdb::WalkPiece;
 
 /// What the base of a log is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,7 +29,7 @@ pub enum BaseForm {
     Snapshot,
     /// Commands.
     Commands,
-    /// Commands, with a seal behind each piece.
+    /// Commands, with seals between them.
     SealedCommands,
 }
 
@@ -48,6 +49,8 @@ pub struct Rewrite {
     base: ManifestFile,
     form: BaseForm,
     output: SnapshotOutput,
+    /// What was appended since the last seal.
+    unsealed: Unsealed,
     /// The number of the first increment behind the base, and its path.
     first: u64,
     increment: Option<String>,
@@ -75,16 +78,19 @@ impl Rewrite {
         self.form
     }
 
-    /// Appends a piece of the base, which ends behind a whole command if it is commands.
+    /// Appends a piece of the base.
     ///
     /// # Errors
     /// The storage refuses.
-    pub fn append(&mut self, disk: &mut dyn Disk, piece: &[u8]) -> io::Result<()> {
-        self.output.append(disk, piece)?;
-        if self.form == BaseForm::SealedCommands && !piece.is_empty() {
-            let mut unsealed = Unsealed::default();
-            unsealed.add(piece);
-            self.output.append(disk, unsealed.seal().as_bytes())?;
+    pub fn append(&mut self, disk: &mut dyn Disk, piece: &WalkPiece) -> io::Result<()> {
+        self.output.append(disk, &piece.bytes)?;
+        if self.form != BaseForm::SealedCommands {
+            return Ok(());
+        }
+        self.unsealed.add(&piece.bytes);
+        if piece.is_whole && self.unsealed.bytes() > 0 {
+            let seal = std::mem::take(&mut self.unsealed).seal();
+            self.output.append(disk, seal.as_bytes())?;
         }
         Ok(())
     }
@@ -112,7 +118,7 @@ impl LogFiles {
         let output = SnapshotOutput::create(disk, &self.names.folder, &base.name, "temp-")?;
         if state == LogState::Off {
             let first = self.manifest.last_increment() + 1;
-            return Ok(Rewrite { base, form, output, first, increment: None });
+            return Ok(Rewrite { base, form, output, unsealed: Unsealed::default(), first, increment: None });
         }
         let named = self.add_increment(disk).and_then(|path| {
             if state == LogState::Running {
@@ -124,7 +130,14 @@ impl LogFiles {
         match named {
             Ok(increment) => {
                 let first = self.manifest.last_increment();
-                Ok(Rewrite { base, form, output, first, increment: Some(increment) })
+                Ok(Rewrite {
+                    base,
+                    form,
+                    output,
+                    unsealed: Unsealed::default(),
+                    first,
+                    increment: Some(increment),
+                })
             }
             Err(error) => {
                 output.abandon(disk);

@@ -43,13 +43,16 @@ impl<'a> Builder<'a> {
     }
 
     fn end_element(&mut self, start: Mark) {
+        self.count += 1;
         let len = self.out.len_since(start);
         let groups = back_length(len);
+        if groups == 1 {
+            return self.out.extend(&[len as u8]);
+        }
         for group in (0..groups).rev() {
             let more = if group + 1 < groups { 0x80 } else { 0 };
             self.out.extend(&[(len >> (7 * group)) as u8 & 0x7f | more]);
         }
-        self.count += 1;
     }
 
     /// Appends an integer.

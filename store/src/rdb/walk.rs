@@ -49,6 +49,8 @@ pub struct WalkPiece {
     pub bytes: Vec<u8>,
     /// How many keys the walk came to in it.
     pub keys: u64,
+    /// It ends behind a whole record, or a whole command. Otherwise the next piece goes on within it.
+    pub is_whole: bool,
     /// It is the last one: the walk has ended.
     pub is_last: bool,
     /// What the walk needs no more: data that was removed or emptied meanwhile. The piece should be dropped without the
@@ -184,13 +186,14 @@ impl Engine {
             if !spent.is_empty() {
                 garbage.add(spent);
             }
+            let is_whole = walk.writer.pending() == 0;
             self.walk = Some(walk);
-            return Some(WalkPiece { bytes, keys, is_last: false, garbage });
+            return Some(WalkPiece { bytes, keys, is_whole, is_last: false, garbage });
         }
         let (bytes, keys) = (walk.writer.finish(), walk.keys_done - before);
         self.walk_has_ended();
         let garbage = self.data.keyspace.end_walk();
-        Some(WalkPiece { bytes, keys, is_last: true, garbage })
+        Some(WalkPiece { bytes, keys, is_whole: true, is_last: true, garbage })
     }
 
     /// Gives a walk up; says whether it was under way.

@@ -3,6 +3,7 @@
 use pbj_store::engine::Output;
 use pbj_store::limits::WALK_VISITS_PER_PIECE as VISITS;
 use pbj_store::rdb::WalkId;
+use pbj_store::resp::request::{Batch, Parser, RequestLimits};
 
 use super::World;
 
@@ -292,6 +293,20 @@ fn no_change_and_no_step_writes_all_of_a_huge_value() {
     }
 }
 
+/// Whether bytes are commands, and nothing behind them.
+fn are_commands(mut bytes: &[u8]) -> bool {
+    let limits = RequestLimits { bulk_max: i64::MAX, authenticated: true };
+    while !bytes.is_empty() {
+        let (mut parser, mut batch) = (Parser::default(), Batch::default());
+        parser.parse(bytes, limits, &mut batch).unwrap();
+        if batch.len() == 0 {
+            return false;
+        }
+        bytes = &bytes[batch.bytes_of_first(batch.len())..];
+    }
+    true
+}
+
 impl World {
     /// What is known of the stream and its groups, but how nodes are divided, and when consumers were seen.
     fn history(&mut self) -> (String, [String; 5]) {
@@ -304,12 +319,17 @@ impl World {
 
     /// Writes everything, while somebody acts before each step. Says how many steps that took.
     pub(crate) fn write_in_steps(&mut self, id: WalkId, mut act: impl FnMut(&mut Self)) -> (Vec<u8>, usize) {
-        let (mut snapshot, mut pieces, mut is_last) = (Vec::new(), 0, false);
+        let (mut snapshot, mut pieces, mut is_last, mut whole) = (Vec::new(), 0, false, 0);
         while !is_last {
             act(self);
             let piece = self.engine.walk_on(id, VISITS).unwrap();
             assert!(piece.bytes.len() < PIECE_MAX, "a step of {} bytes", piece.bytes.len());
             snapshot.extend_from_slice(&piece.bytes);
+            if piece.is_whole {
+                let is_commands = !snapshot.starts_with(b"REDIS");
+                assert!(!is_commands || are_commands(&snapshot[whole..]), "a piece that is not whole");
+                whole = snapshot.len();
+            }
             (pieces, is_last) = (pieces + 1, piece.is_last);
         }
         (snapshot, pieces)

@@ -39,7 +39,7 @@ impl Server {
                 let Some(piece) = self.engine.walk_on(walk, visits) else {
                     panic!("nobody gives this walk up");
                 };
-                match rewrite.append(&mut self.disk, &piece.bytes) {
+                match rewrite.append(&mut self.disk, &piece) {
                     Ok(()) => {
                         self.rewriting = Some(if piece.is_last {
                             Rewriting::Whole(number, rewrite)
