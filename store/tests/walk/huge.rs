@@ -299,7 +299,7 @@ fn are_commands(mut bytes: &[u8]) -> bool {
     while !bytes.is_empty() {
         let (mut parser, mut batch) = (Parser::default(), Batch::default());
         parser.parse(bytes, limits, &mut batch).unwrap();
-        if batch.len() == 0 {
+        if batch.is_empty() {
             return false;
         }
         bytes = &bytes[batch.bytes_of_first(batch.len())..];
