@@ -414,6 +414,28 @@ mod tests {
         assert_eq!(range.len(), inside);
     }
 
+    /// A long member is shared with what is kept until its score changes: then it is another allocation, also in the
+    /// order.
+    #[test]
+    fn a_long_member_that_is_kept_gets_another_score() {
+        let (limits, key) = (Thresholds::default(), HashKey::new(1, 2));
+        let long = vec![b'm'; crate::limits::HUGE_TEXT];
+        let mut set = Zset::new();
+        for (member, score) in [(&long[..], 1.0), (b"a", 2.0), (b"b", 3.0)] {
+            set.set(member, score, &limits, key);
+        }
+        let waiting = Waiting::default();
+        set.keep(&waiting);
+        assert_eq!(set.set(&long, 5.0, &limits, key), Some(1.0));
+        let mut kept = Vec::new();
+        while set.walk_kept(1, |member, score| kept.push((member.len(), score))) {}
+        kept.sort_by(|a, b| a.1.total_cmp(&b.1));
+        assert_eq!(kept, [(long.len(), 1.0), (1, 2.0), (1, 3.0)]);
+        let now: Vec<_> = set.iter_from(0).map(|(member, score)| (member.len(), score)).collect();
+        assert_eq!(now, [(1, 2.0), (1, 3.0), (long.len(), 5.0)]);
+        assert_eq!((set.remove(&long), set.len(), waiting.sum()), (Some(5.0), 2, 0));
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig {
             cases: if cfg!(miri) { 2 } else { 48 },
