@@ -11,7 +11,7 @@ use super::{Output, dump};
 use crate::keyspace::{EntryRef, View};
 use crate::limits::HUGE_TEXT;
 use crate::number::{Digits, format_score};
-use crate::resp::reply::write_command;
+use crate::resp::reply::{Protocol, Reply, write_command};
 use crate::table::Keyed;
 use crate::types::stream::{Consumer, Group, NodeRef, Pending, Stream, StreamId};
 use crate::types::text::{KeptText, Text};
@@ -24,14 +24,19 @@ fn say(out: &mut Output, words: &[&[u8]]) {
     write_command(out.rope.end_mut(), words);
 }
 
-/// Writes a command.
+/// Writes a command of words that may be long texts, which are not copied now.
 fn say_texts(out: &mut Output, words: &[Text<'_>]) {
     let rope = &mut out.rope;
-    rope.extend(format!("*{}\r\n", words.len()).as_bytes());
+    Reply::new(rope.end_mut(), Protocol::V2).array(words.len());
     for word in words {
-        rope.extend(format!("${}\r\n", word.len()).as_bytes());
-        rope.text(word);
-        rope.extend(b"\r\n");
+        match word {
+            Text::Long(long) => {
+                rope.extend(format!("${}\r\n", long.bytes().len()).as_bytes());
+                rope.text(word);
+                rope.extend(b"\r\n");
+            }
+            Text::Bytes(_) | Text::Digits(_) => Reply::new(rope.end_mut(), Protocol::V2).bulk(word),
+        }
     }
 }
 
