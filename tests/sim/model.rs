@@ -22,6 +22,8 @@ pub struct Moment {
     pub wall_ms: u64,
     /// The wall clock was set back before: what had a date may be gone although the date is ahead again.
     pub set_back: bool,
+    /// It was, and this is the first that the server hears of it: what was due before happens now.
+    pub just_set_back: bool,
     /// Offset before.
     pub start: u64,
     /// Offset behind.

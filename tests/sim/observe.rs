@@ -219,8 +219,8 @@ impl Seen<'_> {
                 if held.is_some_and(|job| !unsure && self.moment.steady_ms < job.until_ms) {
                     return Err(format!("a good token was refused: {held:?} at {}", self.moment.steady_ms));
                 }
-                // What was due before the wall clock was set back happens with the first request after that.
-                let alone = self.words[0] != "JOB.MACK" && self.words.len() < 20 && !self.moment.set_back;
+                let alone =
+                    self.words[0] != "JOB.MACK" && self.words.len() < 20 && !self.moment.just_set_back;
                 if alone && self.moment.start != self.moment.end && model.lines.is_empty() {
                     return Err("a stale token changed something".to_owned());
                 }

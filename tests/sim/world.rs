@@ -93,6 +93,8 @@ pub struct World {
     /// The wall clock was set back in this life: jobs with a date may be ready before it.
     pub(super) dates_blurred: bool,
     set_back: bool,
+    /// The wall clock was set back, and the server has not heard of it.
+    just_set_back: bool,
     unique: u64,
     /// Starts, lost units and further counts, to see that a seed was worth its time.
     pub tally: Tally,
@@ -202,6 +204,7 @@ impl World {
             start_told: None,
             dates_blurred: false,
             set_back: false,
+            just_set_back: false,
             unique: 0,
             tally: Tally::default(),
         };
@@ -231,6 +234,7 @@ impl World {
             steady_ms: self.began.wall_ms() + now.mono_ms - self.began.mono_ms,
             wall_ms: now.wall_ms(),
             set_back: self.set_back,
+            just_set_back: self.just_set_back,
             start: self.base + start,
             end: self.base + end,
         }
@@ -348,6 +352,7 @@ impl World {
             self.guests[number].pending = Some((words.clone(), None));
             self.observe(moment, Event::Reply { db, words, reply, turn: None });
         }
+        self.just_set_back = false;
         self.take_note(&answer);
         self.schedule_write();
         self.deliver();

@@ -49,6 +49,7 @@ impl World {
     pub(in crate::sim) fn tick(&mut self) {
         self.ticked_at = self.mono_ms();
         let answer = self.server.tick(self.clock.now());
+        self.just_set_back = false;
         self.note_passing(&answer);
         self.schedule_write();
         self.deliver();
@@ -201,6 +202,7 @@ impl World {
         if ms < 0 {
             self.dates_blurred = true;
             self.set_back = true;
+            self.just_set_back = true;
         }
     }
 
